@@ -1,0 +1,120 @@
+//! What the CPU kernels share: eight lanes, an `exp` that vectorises, and one loop over chunks on all cores.
+//!
+//! The arithmetic is written over `[f32; 8]`, which the compiler turns into AVX2, NEON or wasm simd128. On x86-64 the
+//! entry points are compiled a second time with AVX2 and FMA and chosen at run time.
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Shape, TensorData};
+
+/// Lanes of the vectors in these kernels.
+pub(crate) const LANES: usize = 8;
+/// One vector.
+pub(crate) type Lane = [f32; LANES];
+
+/// `a * b + c`, fused where the caller was compiled for it; elsewhere `mul_add` would be a call into libm.
+#[inline(always)]
+pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// `exp` by range reduction and a polynomial of degree 6; relative error below 3e-7 on [-87, 88], clamped outside.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // 1.5 * 2^23: adding it rounds to an integer, which then sits in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first exact in 10 bits.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.0, 88.0);
+    let t = x * std::f32::consts::LOG2_E + ROUND;
+    let n = t - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let mut p = 1.388_888_9e-3f32;
+    for c in [8.333_334e-3, 4.166_666_8e-2, 0.166_666_67, 0.5, 1.0, 1.0] {
+        p = p * r + c;
+    }
+    let scale = (t.to_bits() << 23).wrapping_add(0x3f80_0000);
+    p * f32::from_bits(scale)
+}
+
+/// Logistic sigmoid.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Calls `f(i, a_i, b_i)` for the i-th chunk of both slices, on all cores where there are threads.
+///
+/// Which chunk gets which core never changes what is computed: each call owns its outputs.
+pub(crate) fn for_chunks2(
+    a: &mut [f32],
+    a_len: usize,
+    b: &mut [f32],
+    b_len: usize,
+    f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    #[cfg(feature = "rayon")]
+    {
+        use rayon::prelude::*;
+        a.par_chunks_mut(a_len).zip(b.par_chunks_mut(b_len)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    }
+    #[cfg(not(feature = "rayon"))]
+    a.chunks_mut(a_len).zip(b.chunks_mut(b_len)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+}
+
+/// Calls `f(i, a_i)` for the i-th chunk, on all cores where there are threads.
+pub(crate) fn for_chunks(a: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    #[cfg(feature = "rayon")]
+    {
+        use rayon::prelude::*;
+        a.par_chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
+    }
+    #[cfg(not(feature = "rayon"))]
+    a.chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
+}
+
+/// Compiles `$body` twice on x86-64, plainly and with AVX2 and FMA, and calls the one this processor has.
+macro_rules! multiversion {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
+        $(#[$doc])*
+        #[inline]
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn with_avx2($($arg: $ty),*) {
+                    $body::<true>($($arg),*);
+                }
+                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                    #[expect(unsafe_code, reason = "a call into code compiled for features that were just detected")]
+                    // SAFETY: the processor has AVX2 and FMA.
+                    return unsafe { with_avx2($($arg),*) };
+                }
+            }
+            $body::<false>($($arg),*);
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// The values of a contiguous f32 tensor.
+pub(crate) fn slice(t: &FlexTensor) -> &[f32] {
+    t.as_slice::<f32>().expect("the caller made it contiguous f32")
+}
+
+/// A tensor that owns `values`.
+pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// The sum of a slice whose length is a multiple of [`LANES`], in eight partial sums.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f32 {
+    let mut acc = [0f32; LANES];
+    for chunk in values.chunks_exact(LANES) {
+        for (a, v) in acc.iter_mut().zip(chunk) {
+            *a += v;
+        }
+    }
+    acc.iter().sum()
+}

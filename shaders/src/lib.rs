@@ -1,0 +1,26 @@
+//! Fused operations of Firefall.
+//!
+//! An op is four things under one stem: a plain body in `src/ops/<op>.rs`, made of ordinary Burn operations, which is
+//! the specification, the fallback and the oracle of its tests; a WGSL kernel in `wgsl/<op>*.wgsl` for wgpu devices
+//! that compile WGSL; a CPU kernel in `src/ops/<op>/cpu.rs` or `src/ops/<op>.rs` for Burn's flex device; and a
+//! hand-written backward, checked by finite differences.
+//!
+//! | op | what it fuses | who calls it |
+//! | --- | --- | --- |
+//! | [`rms_norm_silu`] | channel RMS norm, gain, offset, SiLU | every block of the U-Net |
+//! | [`conv3x3`] | zero padding and bias of a 3x3 convolution, without im2col on the CPU | every block of the U-Net |
+//!
+//! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there.
+
+#![recursion_limit = "256"]
+
+mod cpu;
+mod kernel;
+mod launch;
+pub mod ops;
+mod proof;
+
+pub use kernel::{ALL, Kernel};
+pub use ops::conv3x3::conv3x3;
+pub use ops::rms_norm_silu::rms_norm_silu;
+pub use proof::self_test;

@@ -1,0 +1,183 @@
+//! Convolution 3x3, stride 1, zero padding 1, with bias.
+//!
+//! On the CPU stock Burn builds an im2col matrix for the forward pass and, for the weight gradient, convolves with a
+//! kernel as large as the map. Here one padded copy of the input serves all nine taps: its rows are read in place,
+//! eight pixels a vector, against weights packed four output channels together. Maps whose width is not a multiple of
+//! eight fall back to stock.
+
+use burn::Tensor;
+use burn::backend::ops::ModuleOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Shape};
+
+use crate::cpu::{self, LANES};
+use crate::launch::CubeBackend;
+
+mod kernels;
+
+/// `y[o] = bias[o] + sum over c and the 3x3 window of weight[o, c] * x[c]`.
+///
+/// # Shapes
+/// - x: `[b, c, h, w]`
+/// - weight: `[o, c, 3, 3]`
+/// - bias: `[o]`
+/// - output: `[b, o, h, w]`
+#[must_use]
+pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let [o, ..] = weight.dims();
+    assert_eq!(weight.dims(), [o, x.dims()[1], 3, 3], "conv3x3: weight must be [o, c, 3, 3] of the input");
+    Tensor::from_dispatch(Dispatch::conv3x3(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
+}
+
+/// The gradient of [`conv3x3`] with respect to its input.
+///
+/// # Shapes
+/// - x, output: `[b, c, h, w]`, of `x` only the shape counts
+/// - weight: `[o, c, 3, 3]`
+/// - dy: `[b, o, h, w]`
+#[must_use]
+pub fn backward_input(x: Tensor<4>, weight: Tensor<4>, dy: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv3x3_dx(x.into_dispatch(), weight.into_dispatch(), dy.into_dispatch()))
+}
+
+/// The gradient of [`conv3x3`] with respect to its weight.
+///
+/// # Shapes
+/// - x: `[b, c, h, w]`
+/// - weight, output: `[o, c, 3, 3]`, of `weight` only the shape counts
+/// - dy: `[b, o, h, w]`
+#[must_use]
+pub fn backward_weight(x: Tensor<4>, weight: Tensor<4>, dy: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv3x3_dw(x.into_dispatch(), weight.into_dispatch(), dy.into_dispatch()))
+}
+
+fn options() -> ConvOptions<2> {
+    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+}
+
+fn output_shape(x: &Shape, weight: &Shape) -> Shape {
+    let mut shape = x.clone();
+    shape[1] = weight[0];
+    shape
+}
+
+/// The op on a backend. Its bodies here are the specification; `Flex` overrides them.
+#[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
+pub trait Conv3x3: Backend {
+    /// See [`conv3x3`].
+    #[fusion(dtype = x, shape = output_shape(x, weight))]
+    fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::conv2d(x, weight, Some(bias), options())
+    }
+
+    /// See [`backward_input`].
+    #[fusion(dtype = x, shape = x)]
+    fn conv3x3_dx(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::conv2d_x_backward(x, weight, dy, options())
+    }
+
+    /// See [`backward_weight`].
+    #[fusion(dtype = weight, shape = weight)]
+    fn conv3x3_dw(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::conv2d_weight_backward(x, weight, dy, options())
+    }
+}
+
+// Stock convolution: the tiled WGSL kernel is yet to be written.
+impl Conv3x3 for CubeBackend {}
+
+/// Whether the CPU kernels take these tensors.
+fn fits(x: &FloatTensor<Flex>) -> bool {
+    x.dtype() == DType::F32 && x.shape()[3].is_multiple_of(LANES)
+}
+
+impl Conv3x3 for Flex {
+    fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !fits(&x) {
+            return Self::conv2d(x, weight, Some(bias), options());
+        }
+        let shape = output_shape(&x.shape(), &weight.shape());
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
+        let size = kernels::Size::of(&x.shape(), shape[1]);
+        let y = kernels::forward(&size, cpu::slice(&x), cpu::slice(&weight), Some(cpu::slice(&bias)));
+        cpu::tensor(y, shape)
+    }
+
+    fn conv3x3_dx(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !fits(&x) {
+            return Self::conv2d_x_backward(x, weight, dy, options());
+        }
+        // The same convolution with input and output channels exchanged and the window turned by half a circle.
+        let [weight, dy] = [weight, dy].map(|t| t.to_contiguous());
+        let c = x.shape()[1];
+        let turned = kernels::turn(cpu::slice(&weight), weight.shape()[0], c);
+        let size = kernels::Size::of(&dy.shape(), c);
+        cpu::tensor(kernels::forward(&size, cpu::slice(&dy), &turned, None), x.shape())
+    }
+
+    fn conv3x3_dw(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !fits(&x) {
+            return Self::conv2d_weight_backward(x, weight, dy, options());
+        }
+        let [x, dy] = [x, dy].map(|t| t.to_contiguous());
+        let size = kernels::Size::of(&x.shape(), dy.shape()[1]);
+        cpu::tensor(kernels::backward_weight(&size, cpu::slice(&x), cpu::slice(&dy)), weight.shape())
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod gradient {
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::base::Checkpointer;
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::tensor::Shape;
+
+    use super::{Backend, Conv3x3, FloatTensor, TensorMetadata};
+
+    #[derive(Debug)]
+    struct Op;
+
+    impl<B: Backend + Conv3x3> Backward<B, 3> for Op {
+        type State = (NodeId, NodeId);
+
+        fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            let [node_x, node_weight, node_bias] = ops.parents;
+            let dy = grads.consume::<B>(&ops.node);
+            let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(ops.state.0);
+            let weight = checkpointer.retrieve_node_output::<FloatTensor<B>>(ops.state.1);
+            if let Some(node) = node_x {
+                grads.register::<B>(node.id, B::conv3x3_dx(x.clone(), weight.clone(), dy.clone()));
+            }
+            if let Some(node) = node_weight {
+                grads.register::<B>(node.id, B::conv3x3_dw(x, weight, dy.clone()));
+            }
+            if let Some(node) = node_bias {
+                let (b, o) = (dy.shape()[0], dy.shape()[1]);
+                let hw = dy.shape().num_elements() / (b * o);
+                let rows = B::float_sum_dim(B::float_reshape(dy, Shape::new([b, o, hw])), 2);
+                let sum = B::float_sum_dim(B::float_reshape(rows, Shape::new([b, o])), 0);
+                grads.register::<B>(node.id, B::float_reshape(sum, Shape::new([o])));
+            }
+        }
+    }
+
+    impl<B: Backend + Conv3x3, C: CheckpointStrategy> Conv3x3 for Autodiff<B, C> {
+        fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+            match Op.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+                OpsKind::Tracked(mut prep) => {
+                    let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
+                    let y = B::conv3x3(x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+                    prep.finish(state, y)
+                }
+                OpsKind::UnTracked(prep) => {
+                    prep.finish(B::conv3x3(x.into_primitive(), weight.into_primitive(), bias.into_primitive()))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The CPU kernels of the 3x3 convolution, over plain slices.
+
+use burn::tensor::Shape;
+
+use crate::cpu::{self, LANES, Lane};
+
+/// Output channels that are computed together, so that one load of a pixel serves all of them.
+const GROUP: usize = 4;
+/// Images whose weight gradients are summed in registers before they are stored. Fixed, so that the order of the sum
+/// does not depend on the number of cores.
+const CHUNK: usize = 8;
+
+/// The sizes of one convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    batch: usize,
+    c_in: usize,
+    c_out: usize,
+    h: usize,
+    w: usize,
+}
+
+impl Size {
+    /// From the input `[b, c, h, w]` and the number of output channels.
+    pub(super) fn of(x: &Shape, c_out: usize) -> Self {
+        Self { batch: x[0], c_in: x[1], c_out, h: x[2], w: x[3] }
+    }
+
+    /// Elements from one row of the padded copy to the next.
+    fn pitch(&self) -> usize {
+        self.w + 2
+    }
+
+    /// Elements of one padded channel.
+    fn plane(&self) -> usize {
+        (self.h + 2) * self.pitch()
+    }
+
+    /// Vectors in a channel of the output.
+    fn vectors(&self) -> usize {
+        self.h * self.w / LANES
+    }
+
+    /// Where the window of output vector `v` begins in a padded channel.
+    fn offset(&self, v: usize) -> usize {
+        let per_row = self.w / LANES;
+        v / per_row * self.pitch() + v % per_row * LANES
+    }
+}
+
+/// The input with a border of zeros, `[b, c, h + 2, w + 2]`.
+fn pad(size: &Size, x: &[f32]) -> Vec<f32> {
+    let (plane, pitch) = (size.plane(), size.pitch());
+    let mut padded = vec![0f32; size.batch * size.c_in * plane];
+    cpu::for_chunks(&mut padded, size.c_in * plane, |i, image| {
+        let source = &x[i * size.c_in * size.h * size.w..][..size.c_in * size.h * size.w];
+        for (plane, source) in image.chunks_exact_mut(plane).zip(source.chunks_exact(size.h * size.w)) {
+            for (row, source) in plane.chunks_exact_mut(pitch).skip(1).zip(source.chunks_exact(size.w)) {
+                row[1..=size.w].copy_from_slice(source);
+            }
+        }
+    });
+    padded
+}
+
+/// Weights `[o, c, 9]` as `[o / 4, c, 9, 4]`, missing output channels zero.
+fn pack(weight: &[f32], c_out: usize, c_in: usize) -> Vec<f32> {
+    let mut packed = vec![0f32; c_out.div_ceil(GROUP) * GROUP * c_in * 9];
+    for o in 0..c_out {
+        let target = o / GROUP * c_in * 9 * GROUP + o % GROUP;
+        for k in 0..c_in * 9 {
+            packed[target + k * GROUP] = weight[o * c_in * 9 + k];
+        }
+    }
+    packed
+}
+
+/// Weights `[o, c, 9]` as `[c, o, 9]` with each window reversed.
+pub(super) fn turn(weight: &[f32], c_out: usize, c_in: usize) -> Vec<f32> {
+    let mut turned = vec![0f32; weight.len()];
+    for o in 0..c_out {
+        for c in 0..c_in {
+            for k in 0..9 {
+                turned[(c * c_out + o) * 9 + 8 - k] = weight[(o * c_in + c) * 9 + k];
+            }
+        }
+    }
+    turned
+}
+
+/// `[b, o, h, w]` from the input `[b, c, h, w]` and weights `[o, c, 9]`.
+pub(super) fn forward(size: &Size, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let padded = pad(size, x);
+    let packed = pack(weight, size.c_out, size.c_in);
+    let hw = size.h * size.w;
+    let mut y = vec![0f32; size.batch * size.c_out * hw];
+    cpu::for_chunks(&mut y, size.c_out * hw, |i, y| {
+        let x = &padded[i * size.c_in * size.plane()..][..size.c_in * size.plane()];
+        for (g, y) in y.chunks_mut(GROUP * hw).enumerate() {
+            let weight = &packed[g * size.c_in * 9 * GROUP..][..size.c_in * 9 * GROUP];
+            let mut start = [0f32; GROUP];
+            if let Some(bias) = bias {
+                let bias = &bias[g * GROUP..];
+                let n = bias.len().min(GROUP);
+                start[..n].copy_from_slice(&bias[..n]);
+            }
+            forward_group(size, x, weight, &start, y);
+        }
+    });
+    y
+}
+
+/// One group of output channels of one image.
+fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // 32 vector registers hold four pixels' vectors for four channels; 16 hold two.
+        #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+        fn wide(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
+            forward_group_body::<true, 4>(size, x, weight, start, y);
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
+            forward_group_body::<true, 2>(size, x, weight, start, y);
+        }
+        if std::is_x86_feature_detected!("fma") && std::is_x86_feature_detected!("avx2") {
+            if std::is_x86_feature_detected!("avx512vl") {
+                #[expect(unsafe_code, reason = "a call into code compiled for features that were just detected")]
+                // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
+                return unsafe { wide(size, x, weight, start, y) };
+            }
+            #[expect(unsafe_code, reason = "a call into code compiled for features that were just detected")]
+            // SAFETY: the processor has AVX2 and FMA.
+            return unsafe { avx2(size, x, weight, start, y) };
+        }
+    }
+    forward_group_body::<false, 2>(size, x, weight, start, y);
+}
+
+#[inline(always)]
+fn forward_group_body<const FMA: bool, const N: usize>(
+    size: &Size,
+    x: &[f32],
+    weight: &[f32],
+    start: &[f32; GROUP],
+    y: &mut [f32],
+) {
+    let vectors = size.vectors();
+    let mut v = 0;
+    while v + N <= vectors {
+        forward_tile::<FMA, N>(size, x, weight, start, y, v);
+        v += N;
+    }
+    while v < vectors {
+        forward_tile::<FMA, 1>(size, x, weight, start, y, v);
+        v += 1;
+    }
+}
+
+/// Output vectors `v .. v + N` of one group of channels.
+#[inline(always)]
+fn forward_tile<const FMA: bool, const N: usize>(
+    size: &Size,
+    x: &[f32],
+    weight: &[f32],
+    start: &[f32; GROUP],
+    y: &mut [f32],
+    v: usize,
+) {
+    let (hw, pitch) = (size.h * size.w, size.pitch());
+    let offsets: [usize; N] = std::array::from_fn(|j| size.offset(v + j));
+    let mut acc: [[Lane; N]; GROUP] = std::array::from_fn(|o| [[start[o]; LANES]; N]);
+    for (x, weight) in x.chunks_exact(size.plane()).zip(weight.chunks_exact(9 * GROUP)) {
+        for tap in 0..9 {
+            let at = tap / 3 * pitch + tap % 3;
+            let pixels: [Lane; N] = std::array::from_fn(|j| load(x, offsets[j] + at));
+            for o in 0..GROUP {
+                let weight = weight[tap * GROUP + o];
+                for j in 0..N {
+                    for l in 0..LANES {
+                        acc[o][j][l] = cpu::mul_add::<FMA>(weight, pixels[j][l], acc[o][j][l]);
+                    }
+                }
+            }
+        }
+    }
+    for (o, y) in y.chunks_exact_mut(hw).enumerate() {
+        for j in 0..N {
+            y[(v + j) * LANES..][..LANES].copy_from_slice(&acc[o][j]);
+        }
+    }
+}
+
+/// Eight values from `at`.
+#[inline(always)]
+fn load(x: &[f32], at: usize) -> Lane {
+    let mut lane = [0f32; LANES];
+    lane.copy_from_slice(&x[at..at + LANES]);
+    lane
+}
+
+/// `[o, c, 9]`, the gradient of the weights, from the input `[b, c, h, w]` and `dy: [b, o, h, w]`.
+pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let padded = pad(size, x);
+    let groups = size.c_out.div_ceil(GROUP);
+    let chunks = size.batch.div_ceil(CHUNK);
+    let (image_x, image_dy) = (size.c_in * size.plane(), size.c_out * size.h * size.w);
+    let len = GROUP * size.c_in * 9;
+    // One block for each chunk of images and group of channels, then the sum over chunks in order.
+    let mut partial = vec![0f32; chunks * groups * len];
+    cpu::for_chunks(&mut partial, len, |i, dw| {
+        let (chunk, group) = (i / groups, i % groups);
+        let first = chunk * CHUNK;
+        let n = CHUNK.min(size.batch - first);
+        let x = &padded[first * image_x..][..n * image_x];
+        let dy = &dy[first * image_dy..][..n * image_dy];
+        weight_group(size, x, dy, group, dw);
+    });
+    let mut dw = vec![0f32; groups * len];
+    for chunk in partial.chunks_exact(groups * len) {
+        for (dw, &p) in dw.iter_mut().zip(chunk) {
+            *dw += p;
+        }
+    }
+    dw.truncate(size.c_out * size.c_in * 9);
+    dw
+}
+
+cpu::multiversion! {
+    /// The gradient of one group of output channels over a few images: `[4, c, 9]`.
+    fn weight_group(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32]) = weight_group_body
+}
+
+#[inline(always)]
+fn weight_group_body<const FMA: bool>(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32]) {
+    let first = group * GROUP;
+    for c in 0..size.c_in {
+        for row in 0..3 {
+            if first + GROUP <= size.c_out {
+                weight_tile::<FMA, GROUP>(size, (x, dy), [c, row, first], dw);
+            } else {
+                for o in first..size.c_out {
+                    let dw = &mut dw[(o - first) * size.c_in * 9..];
+                    weight_tile::<FMA, 1>(size, (x, dy), [c, row, o], dw);
+                }
+            }
+        }
+    }
+}
+
+/// Three taps of one window row for `M` output channels from `first` and one input channel.
+#[inline(always)]
+fn weight_tile<const FMA: bool, const M: usize>(
+    size: &Size,
+    (x, dy): (&[f32], &[f32]),
+    [c, row, first]: [usize; 3],
+    dw: &mut [f32],
+) {
+    let hw = size.h * size.w;
+    let mut acc = [[[0f32; LANES]; 3]; M];
+    for (x, dy) in x.chunks_exact(size.c_in * size.plane()).zip(dy.chunks_exact(size.c_out * hw)) {
+        let x = &x[c * size.plane() + row * size.pitch()..(c + 1) * size.plane()];
+        let dy = &dy[first * hw..(first + M) * hw];
+        let mut v = 0;
+        for y in 0..size.h {
+            for at in (0..size.w).step_by(LANES) {
+                let taps: [Lane; 3] = std::array::from_fn(|tap| load(x, y * size.pitch() + at + tap));
+                for o in 0..M {
+                    let dy = load(dy, o * hw + v);
+                    for (acc, tap) in acc[o].iter_mut().zip(&taps) {
+                        for l in 0..LANES {
+                            acc[l] = cpu::mul_add::<FMA>(dy[l], tap[l], acc[l]);
+                        }
+                    }
+                }
+                v += LANES;
+            }
+        }
+    }
+    for (o, acc) in acc.iter().enumerate() {
+        for (tap, acc) in acc.iter().enumerate() {
+            dw[(o * size.c_in + c) * 9 + row * 3 + tap] = cpu::sum(acc);
+        }
+    }
+}

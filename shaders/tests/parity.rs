@@ -1,0 +1,172 @@
+//! Every op on every device it can run on, against its plain body; gradients against the plain body's autodiff and
+//! against central differences.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use firefall_shaders::{ALL, conv3x3, ops, rms_norm_silu, self_test};
+
+/// Shapes `[b, c, h, w]`: common ones, odd ones, a single pixel, more pixels than a block, more images than a chunk.
+const SHAPES: [[usize; 4]; 7] =
+    [[2, 16, 8, 8], [1, 3, 7, 9], [3, 1, 1, 1], [1, 70, 16, 24], [9, 5, 8, 16], [2, 7, 32, 32], [1, 4, 13, 8]];
+/// Single precision sums of up to 70 * 9 terms in another order.
+const TOLERANCE: f32 = 2e-5;
+
+fn wave(n: usize, seed: f32) -> Vec<f32> {
+    (0..n).map(|i| (i as f32 * 12.9898 + seed).sin() * 1.3 + (i as f32 * 0.37 + seed).cos() * 0.4).collect()
+}
+
+fn tensor<const D: usize>(shape: [usize; D], seed: f32, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(wave(shape.iter().product(), seed), shape), device)
+}
+
+fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
+    t.into_data().try_to_vec().unwrap()
+}
+
+#[track_caller]
+fn close(what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}: length");
+    let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!(g.is_finite(), "{what}: element {i} is {g}");
+        assert!((g - w).abs() <= TOLERANCE * scale, "{what}: element {i} is {g}, should be {w}");
+    }
+}
+
+/// The formula in ordinary tensor operations, independent of the op's own plain body.
+fn plain_norm(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {
+    let [b, c, ..] = x.dims();
+    let length = (x.clone() * x.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
+    let n = x / length * (c as f32).sqrt();
+    let half = |i: usize| affine.clone().slice([0..b, i..i + 1, 0..c]).reshape([b, c, 1, 1]);
+    activation::silu(n * half(0) + half(1))
+}
+
+fn plain_conv(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    burn::tensor::module::conv2d(x, w, Some(bias), burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+}
+
+fn check_device(device: &Device) {
+    for shape in SHAPES {
+        let [b, c, h, w] = shape;
+        let x = || tensor(shape, 0.3, device);
+        let affine = || tensor([b, 2, c], 0.8, device);
+        let got = values(rms_norm_silu(x(), affine()));
+        close(&format!("rms_norm_silu {shape:?}"), &got, &values(plain_norm(x(), affine())));
+        for o in [1, 8, 10] {
+            let weight = || tensor([o, c, 3, 3], 1.1, device);
+            let bias = || tensor([o], 2.0, device);
+            let got = values(conv3x3(x(), weight(), bias()));
+            close(&format!("conv3x3 {shape:?} to {o}"), &got, &values(plain_conv(x(), weight(), bias())));
+        }
+        let view = tensor([c, b, h, w], 0.4, device).swap_dims(0, 1);
+        let got = values(rms_norm_silu(view.clone(), affine()));
+        close(&format!("rms_norm_silu of a view {shape:?}"), &got, &values(plain_norm(view, affine())));
+    }
+}
+
+/// Gradients by our backward and by Burn's own autodiff of the plain formula.
+fn check_gradients(device: &Device) {
+    let device = &device.clone().autodiff();
+    for shape in SHAPES {
+        let [b, c, h, w] = shape;
+        let x = || tensor(shape, 0.3, device).require_grad();
+        let affine = || tensor([b, 2, c], 0.8, device).require_grad();
+        let weight = || tensor([6, c, 3, 3], 1.1, device).require_grad();
+        let bias = || tensor([6], 2.0, device).require_grad();
+        let dy = |o| tensor([b, o, h, w], 3.3, device);
+
+        let run = |f: fn(Tensor<4>, Tensor<3>) -> Tensor<4>| {
+            let (x, a) = (x(), affine());
+            let grads = (f(x.clone(), a.clone()) * dy(c)).sum().backward();
+            (values(x.grad(&grads).unwrap()), values(a.grad(&grads).unwrap()))
+        };
+        let (got, want) = (run(rms_norm_silu), run(plain_norm));
+        close(&format!("rms_norm_silu dx {shape:?}"), &got.0, &want.0);
+        close(&format!("rms_norm_silu daffine {shape:?}"), &got.1, &want.1);
+
+        let run = |f: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>| {
+            let (x, w, b) = (x(), weight(), bias());
+            let grads = (f(x.clone(), w.clone(), b.clone()) * dy(6)).sum().backward();
+            (values(x.grad(&grads).unwrap()), values(w.grad(&grads).unwrap()), values(b.grad(&grads).unwrap()))
+        };
+        let (got, want) = (run(conv3x3), run(plain_conv));
+        close(&format!("conv3x3 dx {shape:?}"), &got.0, &want.0);
+        close(&format!("conv3x3 dweight {shape:?}"), &got.1, &want.1);
+        close(&format!("conv3x3 dbias {shape:?}"), &got.2, &want.2);
+    }
+}
+
+/// The device of the tests that need WGSL: lavapipe, or whatever adapter there is.
+fn wgpu() -> Device {
+    Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)
+}
+
+#[test]
+fn flex_agrees_with_the_plain_formula() {
+    check_device(&Device::flex());
+}
+
+#[test]
+fn flex_gradients_agree_with_autodiff() {
+    check_gradients(&Device::flex());
+}
+
+/// One test, because the proof of a device is state of the process.
+#[test]
+fn wgpu_agrees_before_and_after_the_self_test() {
+    let device = wgpu();
+    check_device(&device);
+    pollster::block_on(self_test(&device)).unwrap();
+    check_device(&device);
+    check_gradients(&device);
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    let device = &Device::flex();
+    let shape = [2, 4, 8, 8];
+    let n: usize = shape.iter().product();
+    let dy = wave(n, 3.3);
+    // In f64 by hand, so that the differences are not lost in rounding.
+    let loss = |x: &[f32], affine: &[f32]| -> f64 {
+        let t = values(rms_norm_silu(
+            Tensor::from_data(TensorData::new(x.to_vec(), shape), device),
+            Tensor::from_data(TensorData::new(affine.to_vec(), [2, 2, 4]), device),
+        ));
+        t.iter().zip(&dy).map(|(&t, &d)| f64::from(t) * f64::from(d)).sum()
+    };
+    let (x, affine) = (wave(n, 0.3), wave(16, 0.8));
+    let (dx, da) = ops::rms_norm_silu::backward(
+        tensor(shape, 0.3, device),
+        tensor([2, 2, 4], 0.8, device),
+        tensor(shape, 3.3, device),
+    );
+    let (dx, da) = (values(dx), values(da));
+    let h = 1e-2f32;
+    let difference = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / f64::from(2.0 * h);
+    for i in (0..n).step_by(37) {
+        let numeric = difference(&|h| {
+            let mut x = x.clone();
+            x[i] += h;
+            loss(&x, &affine)
+        });
+        assert!((numeric - f64::from(dx[i])).abs() < 5e-3, "dx[{i}]: {} against {numeric}", dx[i]);
+    }
+    for i in 0..16 {
+        let numeric = difference(&|h| {
+            let mut affine = affine.clone();
+            affine[i] += h;
+            loss(&x, &affine)
+        });
+        assert!((numeric - f64::from(da[i])).abs() < 2e-2, "daffine[{i}]: {} against {numeric}", da[i]);
+    }
+}
+
+#[test]
+fn kernels_stay_within_the_limits_every_browser_has() {
+    for kernel in ALL {
+        let threads: u32 = kernel.workgroup_size.iter().product();
+        assert!(threads <= 256, "{}: {threads} threads", kernel.name);
+        assert!(kernel.bindings.len() <= 8, "{}: bindings {:?}", kernel.name, kernel.bindings);
+    }
+}
