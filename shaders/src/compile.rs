@@ -69,7 +69,7 @@ pub(crate) fn emit(kernels: &[Compiled]) -> String {
     for k in kernels {
         let _ = writeln!(
             out,
-            "/// `wgsl/{}.wgsl`, expanded and validated.\npub const {}: Kernel = Kernel {{ name: {:?}, source: {:?}, workgroup_size: {:?}, bindings: &{:?} }};",
+            "/// `wgsl/{}.wgsl`, expanded and validated.\npub(crate) const {}: Kernel = Kernel {{ name: {:?}, source: {:?}, workgroup_size: {:?}, bindings: &{:?} }};",
             k.name,
             k.name.to_uppercase(),
             k.name,

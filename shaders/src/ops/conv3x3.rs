@@ -101,7 +101,8 @@ impl Conv3x3 for Flex {
         let shape = output_shape(&x.shape(), &weight.shape());
         let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
         let size = kernels::Size::of(&x.shape(), shape[1]);
-        let y = kernels::forward(&size, cpu::slice(&x), cpu::slice(&weight), Some(cpu::slice(&bias)));
+        let weights = kernels::Weights::Straight(cpu::slice(&weight));
+        let y = kernels::forward(&size, cpu::slice(&x), weights, Some(cpu::slice(&bias)));
         cpu::tensor(y, shape)
     }
 
@@ -109,12 +110,10 @@ impl Conv3x3 for Flex {
         if !fits(&x) {
             return Self::conv2d_x_backward(x, weight, dy, options());
         }
-        // The same convolution with input and output channels exchanged and the window turned by half a circle.
         let [weight, dy] = [weight, dy].map(|t| t.to_contiguous());
-        let c = x.shape()[1];
-        let turned = kernels::turn(cpu::slice(&weight), weight.shape()[0], c);
-        let size = kernels::Size::of(&dy.shape(), c);
-        cpu::tensor(kernels::forward(&size, cpu::slice(&dy), &turned, None), x.shape())
+        let size = kernels::Size::of(&dy.shape(), x.shape()[1]);
+        let weights = kernels::Weights::Turned(cpu::slice(&weight));
+        cpu::tensor(kernels::forward(&size, cpu::slice(&dy), weights, None), x.shape())
     }
 
     fn conv3x3_dw(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -6,9 +6,43 @@ use crate::cpu::{self, LANES, Lane};
 
 /// Output channels that are computed together, so that one load of a pixel serves all of them.
 const GROUP: usize = 4;
-/// Images whose weight gradients are summed in registers before they are stored. Fixed, so that the order of the sum
-/// does not depend on the number of cores.
-const CHUNK: usize = 8;
+/// Output channels whose weight gradients one task computes.
+const WEIGHT_GROUP: usize = 8;
+/// Vectors of pixels, at least, whose weight gradients are summed in registers before they are stored.
+const CHUNK_VECTORS: usize = 256;
+
+/// Compiles `$body` three times on x86-64 and calls the widest this processor has: with the 32 registers of AVX-512 VL,
+/// with the 16 of AVX2 and FMA, and plainly. The number is the body's last constant.
+macro_rules! wide_multiversion {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?)
+        = $body:ident, wide $wide:literal, narrow $narrow:literal) => {
+        $(#[$doc])*
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+                fn wide($($arg: $ty),*) {
+                    $body::<true, $wide>($($arg),*);
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($arg: $ty),*) {
+                    $body::<true, $narrow>($($arg),*);
+                }
+                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                    if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
+                        #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                        // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
+                        return unsafe { wide($($arg),*) };
+                    }
+                    #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                    // SAFETY: the processor has AVX2 and FMA.
+                    return unsafe { narrow($($arg),*) };
+                }
+            }
+            $body::<false, $narrow>($($arg),*);
+        }
+    };
+}
 
 /// The sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
@@ -63,35 +97,42 @@ fn pad(size: &Size, x: &[f32]) -> Vec<f32> {
     padded
 }
 
-/// Weights `[o, c, 9]` as `[o / 4, c, 9, 4]`, missing output channels zero.
-fn pack(weight: &[f32], c_out: usize, c_in: usize) -> Vec<f32> {
-    let mut packed = vec![0f32; c_out.div_ceil(GROUP) * GROUP * c_in * 9];
-    for o in 0..c_out {
-        let target = o / GROUP * c_in * 9 * GROUP + o % GROUP;
-        for k in 0..c_in * 9 {
-            packed[target + k * GROUP] = weight[o * c_in * 9 + k];
-        }
-    }
-    packed
+/// Which weights a convolution uses.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Weights<'a> {
+    /// `[o, c, 9]` as they are.
+    Straight(&'a [f32]),
+    /// `[c, o, 9]` with input and output channels exchanged and each window turned by half a circle: the gradient with
+    /// respect to the input is a convolution with these.
+    Turned(&'a [f32]),
 }
 
-/// Weights `[o, c, 9]` as `[c, o, 9]` with each window reversed.
-pub(super) fn turn(weight: &[f32], c_out: usize, c_in: usize) -> Vec<f32> {
-    let mut turned = vec![0f32; weight.len()];
-    for o in 0..c_out {
-        for c in 0..c_in {
-            for k in 0..9 {
-                turned[(c * c_out + o) * 9 + 8 - k] = weight[(o * c_in + c) * 9 + k];
+impl Weights<'_> {
+    /// The weights as `[o / 4, c, 9, 4]`, missing output channels zero.
+    fn pack(self, c_out: usize, c_in: usize) -> Vec<f32> {
+        let len = c_in * 9 * GROUP;
+        let mut packed = vec![0f32; c_out.div_ceil(GROUP) * len];
+        cpu::for_chunks(&mut packed, len, |group, packed| {
+            for (i, o) in (group * GROUP..c_out.min((group + 1) * GROUP)).enumerate() {
+                for c in 0..c_in {
+                    let window = &mut packed[c * 9 * GROUP + i..];
+                    for (k, target) in window.iter_mut().step_by(GROUP).take(9).enumerate() {
+                        *target = match self {
+                            Self::Straight(weight) => weight[(o * c_in + c) * 9 + k],
+                            Self::Turned(weight) => weight[(c * c_out + o) * 9 + 8 - k],
+                        };
+                    }
+                }
             }
-        }
+        });
+        packed
     }
-    turned
 }
 
-/// `[b, o, h, w]` from the input `[b, c, h, w]` and weights `[o, c, 9]`.
-pub(super) fn forward(size: &Size, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+/// `[b, o, h, w]` from the input `[b, c, h, w]`.
+pub(super) fn forward(size: &Size, x: &[f32], weights: Weights<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let padded = pad(size, x);
-    let packed = pack(weight, size.c_out, size.c_in);
+    let packed = weights.pack(size.c_out, size.c_in);
     let hw = size.h * size.w;
     let mut y = vec![0f32; size.batch * size.c_out * hw];
     cpu::for_chunks(&mut y, size.c_out * hw, |i, y| {
@@ -110,31 +151,10 @@ pub(super) fn forward(size: &Size, x: &[f32], weight: &[f32], bias: Option<&[f32
     y
 }
 
-/// One group of output channels of one image.
-fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // 32 vector registers hold four pixels' vectors for four channels; 16 hold two.
-        #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-        fn wide(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
-            forward_group_body::<true, 4>(size, x, weight, start, y);
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
-            forward_group_body::<true, 2>(size, x, weight, start, y);
-        }
-        if std::is_x86_feature_detected!("fma") && std::is_x86_feature_detected!("avx2") {
-            if std::is_x86_feature_detected!("avx512vl") {
-                #[expect(unsafe_code, reason = "a call into code compiled for features that were just detected")]
-                // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
-                return unsafe { wide(size, x, weight, start, y) };
-            }
-            #[expect(unsafe_code, reason = "a call into code compiled for features that were just detected")]
-            // SAFETY: the processor has AVX2 and FMA.
-            return unsafe { avx2(size, x, weight, start, y) };
-        }
-    }
-    forward_group_body::<false, 2>(size, x, weight, start, y);
+wide_multiversion! {
+    /// One group of output channels of one image; four vectors of pixels at a time in 32 registers, two in 16.
+    fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32])
+        = forward_group_body, wide 4, narrow 2
 }
 
 #[inline(always)]
@@ -202,16 +222,18 @@ fn load(x: &[f32], at: usize) -> Lane {
 /// `[o, c, 9]`, the gradient of the weights, from the input `[b, c, h, w]` and `dy: [b, o, h, w]`.
 pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let padded = pad(size, x);
-    let groups = size.c_out.div_ceil(GROUP);
-    let chunks = size.batch.div_ceil(CHUNK);
+    let groups = size.c_out.div_ceil(WEIGHT_GROUP);
+    // Images in a chunk: by the size of the map and never by the number of cores, which must not change the sum.
+    let chunk_len = CHUNK_VECTORS.div_ceil(size.h * size.w / LANES).max(8);
+    let chunks = size.batch.div_ceil(chunk_len);
     let (image_x, image_dy) = (size.c_in * size.plane(), size.c_out * size.h * size.w);
-    let len = GROUP * size.c_in * 9;
+    let len = WEIGHT_GROUP * size.c_in * 9;
     // One block for each chunk of images and group of channels, then the sum over chunks in order.
     let mut partial = vec![0f32; chunks * groups * len];
     cpu::for_chunks(&mut partial, len, |i, dw| {
         let (chunk, group) = (i / groups, i % groups);
-        let first = chunk * CHUNK;
-        let n = CHUNK.min(size.batch - first);
+        let first = chunk * chunk_len;
+        let n = chunk_len.min(size.batch - first);
         let x = &padded[first * image_x..][..n * image_x];
         let dy = &dy[first * image_dy..][..n * image_dy];
         weight_group(size, x, dy, group, dw);
@@ -226,23 +248,33 @@ pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
     dw
 }
 
-cpu::multiversion! {
-    /// The gradient of one group of output channels over a few images: `[4, c, 9]`.
-    fn weight_group(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32]) = weight_group_body
+wide_multiversion! {
+    /// The gradient of one group of output channels over a few images, `[8, c, 9]`; eight channels at a time in 32
+    /// registers, four in 16.
+    fn weight_group(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32])
+        = weight_group_body, wide 8, narrow 4
 }
 
 #[inline(always)]
-fn weight_group_body<const FMA: bool>(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32]) {
-    let first = group * GROUP;
+fn weight_group_body<const FMA: bool, const M: usize>(
+    size: &Size,
+    x: &[f32],
+    dy: &[f32],
+    group: usize,
+    dw: &mut [f32],
+) {
+    let first = group * WEIGHT_GROUP;
+    let last = size.c_out.min(first + WEIGHT_GROUP);
     for c in 0..size.c_in {
         for row in 0..3 {
-            if first + GROUP <= size.c_out {
-                weight_tile::<FMA, GROUP>(size, (x, dy), [c, row, first], dw);
-            } else {
-                for o in first..size.c_out {
-                    let dw = &mut dw[(o - first) * size.c_in * 9..];
-                    weight_tile::<FMA, 1>(size, (x, dy), [c, row, o], dw);
-                }
+            let mut o = first;
+            while o + M <= last {
+                weight_tile::<FMA, M>(size, (x, dy), [c, row, o], &mut dw[(o - first) * size.c_in * 9..]);
+                o += M;
+            }
+            while o < last {
+                weight_tile::<FMA, 1>(size, (x, dy), [c, row, o], &mut dw[(o - first) * size.c_in * 9..]);
+                o += 1;
             }
         }
     }
@@ -257,19 +289,21 @@ fn weight_tile<const FMA: bool, const M: usize>(
     dw: &mut [f32],
 ) {
     let hw = size.h * size.w;
-    let mut acc = [[[0f32; LANES]; 3]; M];
+    let mut acc = [[[0f32; LANES]; M]; 3];
     for (x, dy) in x.chunks_exact(size.c_in * size.plane()).zip(dy.chunks_exact(size.c_out * hw)) {
         let x = &x[c * size.plane() + row * size.pitch()..(c + 1) * size.plane()];
         let dy = &dy[first * hw..(first + M) * hw];
+        let dy: [&[f32]; M] = std::array::from_fn(|o| &dy[o * hw..(o + 1) * hw]);
         let mut v = 0;
-        for y in 0..size.h {
+        for x in x.chunks(size.pitch()).take(size.h) {
             for at in (0..size.w).step_by(LANES) {
-                let taps: [Lane; 3] = std::array::from_fn(|tap| load(x, y * size.pitch() + at + tap));
-                for o in 0..M {
-                    let dy = load(dy, o * hw + v);
-                    for (acc, tap) in acc[o].iter_mut().zip(&taps) {
+                let window = &x[at..at + LANES + 2];
+                let dy: [Lane; M] = std::array::from_fn(|o| load(dy[o], v));
+                for tap in 0..3 {
+                    let pixels = load(window, tap);
+                    for o in 0..M {
                         for l in 0..LANES {
-                            acc[l] = cpu::mul_add::<FMA>(dy[l], tap[l], acc[l]);
+                            acc[tap][o][l] = cpu::mul_add::<FMA>(dy[o][l], pixels[l], acc[tap][o][l]);
                         }
                     }
                 }
@@ -277,8 +311,8 @@ fn weight_tile<const FMA: bool, const M: usize>(
             }
         }
     }
-    for (o, acc) in acc.iter().enumerate() {
-        for (tap, acc) in acc.iter().enumerate() {
+    for (tap, acc) in acc.iter().enumerate() {
+        for (o, acc) in acc.iter().enumerate() {
             dw[(o * size.c_in + c) * 9 + row * 3 + tap] = cpu::sum(acc);
         }
     }
