@@ -9,7 +9,7 @@ const GROUP: usize = 4;
 /// Output channels whose weight gradients one task computes.
 const WEIGHT_GROUP: usize = 8;
 /// Vectors of pixels, at least, whose weight gradients are summed in registers before they are stored.
-const CHUNK_VECTORS: usize = 256;
+const CHUNK_VECTORS: usize = 128;
 
 /// Compiles `$body` three times on x86-64 and calls the widest this processor has: with the 32 registers of AVX-512 VL,
 /// with the 16 of AVX2 and FMA, and plainly. The number is the body's last constant.
@@ -135,15 +135,17 @@ pub(super) fn forward(size: &Size, x: &[f32], weights: Weights<'_>, bias: Option
     let packed = weights.pack(size.c_out, size.c_in);
     let hw = size.h * size.w;
     let mut y = vec![0f32; size.batch * size.c_out * hw];
-    cpu::for_chunks(&mut y, size.c_out * hw, |i, y| {
+    // A task is one group of channels where groups tile the output, and one image where the last group is short.
+    let channels = if size.c_out.is_multiple_of(GROUP) { GROUP } else { size.c_out };
+    cpu::for_chunks(&mut y, channels * hw, |task, y| {
+        let (i, first) = (task * channels / size.c_out, task * channels % size.c_out);
         let x = &padded[i * size.c_in * size.plane()..][..size.c_in * size.plane()];
         for (g, y) in y.chunks_mut(GROUP * hw).enumerate() {
+            let g = first / GROUP + g;
             let weight = &packed[g * size.c_in * 9 * GROUP..][..size.c_in * 9 * GROUP];
             let mut start = [0f32; GROUP];
             if let Some(bias) = bias {
-                let bias = &bias[g * GROUP..];
-                let n = bias.len().min(GROUP);
-                start[..n].copy_from_slice(&bias[..n]);
+                start.iter_mut().zip(&bias[g * GROUP..]).for_each(|(s, b)| *s = *b);
             }
             forward_group(size, x, weight, &start, y);
         }
