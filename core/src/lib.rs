@@ -4,5 +4,9 @@
 
 #![recursion_limit = "256"]
 
+pub mod diffusion;
 pub mod image;
+pub mod nn;
 pub mod noise;
+pub mod unet;
+pub mod world;

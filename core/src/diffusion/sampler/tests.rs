@@ -1,0 +1,175 @@
+//! Samplers on data of which the perfect denoiser and the exact trajectory are known.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::heun::{self, Churn};
+use super::{Sampler, SamplerKind, ancestral, ddim, dpm};
+use crate::diffusion::{Denoiser, Elucidated, Level, LogSnrSchedule, Objective, Process};
+use crate::noise::{Purpose, Stream};
+
+/// Pictures whose values are normal with this mean and standard deviation.
+const MEAN: f64 = 0.3;
+const STD: f64 = 0.5;
+
+/// The perfect denoiser: `E[x0 | x_t]`.
+struct Ideal;
+
+impl Denoiser for Ideal {
+    fn denoise(&self, x_t: Tensor<4>, Level { alpha, sigma }: Level) -> Tensor<4> {
+        let gain = alpha * STD * STD / (alpha * alpha * STD * STD + sigma * sigma);
+        (x_t - (alpha * MEAN) as f32) * gain as f32 + MEAN as f32
+    }
+}
+
+/// Standard deviation of `x_t`.
+fn spread(Level { alpha, sigma }: Level) -> f64 {
+    (alpha * alpha * STD * STD + sigma * sigma).sqrt()
+}
+
+/// Where the probability flow takes `x` from one level to another: its standard score stays.
+fn exact(x: f64, from: Level, to: Level) -> f64 {
+    to.alpha * MEAN + (x - from.alpha * MEAN) / spread(from) * spread(to)
+}
+
+fn tensor(values: &[f32]) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, 1, values.len()]), &Device::flex())
+}
+
+fn values(t: Tensor<4>) -> Vec<f32> {
+    t.into_data().try_to_vec().unwrap()
+}
+
+/// Levels of both processes at equal steps of log-SNR; the ends leave single precision room for the error.
+fn levels(exploding: bool, steps: usize) -> Vec<Level> {
+    (0..=steps)
+        .map(|i| {
+            let log_snr = -5.0 + 9.0 * i as f64 / steps as f64;
+            if exploding {
+                Level::variance_exploding((-log_snr / 2.0).exp())
+            } else {
+                Level::variance_preserving(log_snr)
+            }
+        })
+        .collect()
+}
+
+/// The error at the last level after `steps` deterministic steps from one value.
+fn error(kind: SamplerKind, exploding: bool, steps: usize) -> f64 {
+    let levels = levels(exploding, steps);
+    let start = 1.7 * spread(levels[0]);
+    let mut x = tensor(&[start as f32]);
+    let mut last = None;
+    for pair in levels.windows(2) {
+        let pair = [pair[0], pair[1]];
+        let x0_hat = Ideal.denoise(x.clone(), pair[0]);
+        x = match kind {
+            SamplerKind::Ddim { eta } => ddim::step(x, x0_hat, pair, eta, None),
+            SamplerKind::DpmSolver2m => {
+                let before = last.replace((pair[0], x0_hat.clone()));
+                dpm::step(x, x0_hat, pair, before)
+            }
+            SamplerKind::Heun(churn) => heun::step(&Ideal, x, pair, churn.amount(steps), &mut || unreachable!()).2,
+            SamplerKind::Ddpm => unreachable!("not deterministic"),
+        };
+    }
+    let want = exact(f64::from(start as f32), levels[0], levels[steps]);
+    (f64::from(values(x)[0]) - want).abs()
+}
+
+#[track_caller]
+fn check_order(kind: SamplerKind, order: i32) {
+    for exploding in [false, true] {
+        let (coarse, fine) = (error(kind, exploding, 40), error(kind, exploding, 80));
+        let (low, high) = (0.75 * 2f64.powi(order), 1.6 * 2f64.powi(order));
+        let ratio = coarse / fine;
+        assert!((low..high).contains(&ratio), "{kind:?}, exploding {exploding}: {coarse:e} to {fine:e}, {ratio}");
+    }
+}
+
+#[test]
+fn ddim_converges_with_first_order() {
+    check_order(SamplerKind::Ddim { eta: 0.0 }, 1);
+}
+
+#[test]
+fn dpm_solver_converges_with_second_order() {
+    check_order(SamplerKind::DpmSolver2m, 2);
+}
+
+#[test]
+fn heun_converges_with_second_order() {
+    check_order(SamplerKind::Heun(Churn::default()), 2);
+}
+
+#[test]
+fn ddim_with_eta_one_is_ancestral_sampling() {
+    let mut stream = Stream::new(1, Purpose::Evaluation, 0);
+    for exploding in [false, true] {
+        let levels = levels(exploding, 7);
+        for pair in levels.windows(2) {
+            let pair = [pair[0], pair[1]];
+            let [x, x0, z] = [0; 3].map(|_| tensor(&stream.normals(5)));
+            let a = values(ancestral::step(x.clone(), x0.clone(), pair, Some(z.clone())));
+            let b = values(ddim::step(x, x0, pair, 1.0, Some(z)));
+            for (a, b) in a.iter().zip(&b) {
+                assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{a} and {b}");
+            }
+        }
+    }
+}
+
+/// Mean and standard deviation of many samples.
+fn moments(kind: SamplerKind, process: &Process, steps: usize) -> (f64, f64) {
+    let n = 20_000;
+    let mut stream = Stream::new(2, Purpose::Evaluation, 0);
+    let mut sampler = Sampler::new(kind, kind.levels(process, steps), tensor(&stream.normals(n)));
+    // The last estimate is a conditional mean and a little narrower, so look at the state before it.
+    while sampler.done + 1 < sampler.total() {
+        sampler.step(&Ideal, &mut |_| tensor(&stream.normals(n)));
+    }
+    let level = sampler.levels[sampler.done];
+    let x: Vec<f64> = values(sampler.x_t.clone()).iter().map(|&v| f64::from(v) / level.alpha).collect();
+    let mean = x.iter().sum::<f64>() / n as f64;
+    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
+    (mean, (variance - level.sigma_edm().powi(2)).sqrt())
+}
+
+#[test]
+fn every_sampler_draws_from_the_data() {
+    let gaussian = Process::Gaussian { schedule: LogSnrSchedule::Cosine, objective: Objective::V };
+    let edm = Process::Elucidated(Elucidated::default());
+    let churn = Churn { s_churn: 20.0, s_noise: 1.0, ..Churn::default() };
+    for process in [gaussian, edm] {
+        for (kind, steps) in [
+            (SamplerKind::Ddpm, 150),
+            (SamplerKind::Ddim { eta: 0.5 }, 100),
+            (SamplerKind::DpmSolver2m, 40),
+            (SamplerKind::Heun(Churn::default()), 40),
+            (SamplerKind::Heun(churn), 60),
+        ] {
+            let (mean, std) = moments(kind, &process, steps);
+            assert!((mean - MEAN).abs() < 0.02, "{kind:?} {process:?}: mean {mean}");
+            assert!((std - STD).abs() < 0.025, "{kind:?} {process:?}: standard deviation {std}");
+        }
+    }
+}
+
+#[test]
+fn a_run_ends_on_its_last_estimate() {
+    let process = Process::Gaussian { schedule: LogSnrSchedule::Cosine, objective: Objective::V };
+    for name in SamplerKind::NAMES {
+        let kind = SamplerKind::from_name(name).unwrap();
+        assert_eq!(kind.name(), name);
+        for steps in [1, 3] {
+            let mut sampler = Sampler::new(kind, kind.levels(&process, steps), tensor(&[0.3, -1.2]));
+            let mut last = None;
+            while let Some(step) = sampler.step(&Ideal, &mut |_| tensor(&[0.1, 0.2])) {
+                last = Some(step);
+            }
+            let last = last.unwrap();
+            assert_eq!((last.done, last.total), (steps, steps));
+            assert_eq!(values(last.x0_hat), values(sampler.x_t().clone()), "{name}");
+        }
+    }
+    assert!(SamplerKind::from_name("euler").unwrap_err().contains("dpm++2m"));
+}

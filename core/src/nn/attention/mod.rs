@@ -1,0 +1,88 @@
+//! Attention with cosine similarity and a learned null key and value.
+
+pub mod cross;
+pub mod perceiver;
+pub mod self_attn;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::Init;
+
+/// Queries and keys have unit length, so logits lie in [-8, 8] before the learned scales.
+pub(crate) const LOGIT_SCALE: f32 = 8.0;
+
+/// Heads and their width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttentionSize {
+    /// Number of heads.
+    pub heads: usize,
+    /// Features of a head.
+    pub dim_head: usize,
+}
+
+impl AttentionSize {
+    /// Width of all heads together.
+    #[must_use]
+    pub fn inner(self) -> usize {
+        self.heads * self.dim_head
+    }
+}
+
+/// The learned per-feature scales of unit queries and keys.
+#[derive(Module, Debug)]
+pub struct QkScale {
+    /// `[dh]`.
+    pub q: Param<Tensor<1>>,
+    /// `[dh]`.
+    pub k: Param<Tensor<1>>,
+}
+
+impl QkScale {
+    /// Ones.
+    pub fn new(init: &mut Init<'_>, dim_head: usize) -> Self {
+        Self { q: init.constant([dim_head], 1.0), k: init.constant([dim_head], 1.0) }
+    }
+
+    /// `softmax(8 q k^T) v` of queries and keys brought to unit length and scaled, softmax over keys.
+    ///
+    /// # Shapes
+    /// - q: `[.., n, dh]`
+    /// - k, v: `[.., m, dh]`
+    /// - output: `[.., n, dh]`
+    pub fn attend<const D: usize>(&self, q: Tensor<D>, k: Tensor<D>, v: Tensor<D>) -> Tensor<D> {
+        let q = unit(q) * (self.q.val() * LOGIT_SCALE).unsqueeze();
+        let k = unit(k) * self.k.val().unsqueeze();
+        let logits = q.matmul(k.transpose());
+        activation::softmax(logits, D - 1).matmul(v)
+    }
+}
+
+/// Vectors along the last axis brought to unit length, as `F.normalize` does: never divided by less than 1e-12.
+///
+/// # Shapes
+/// - x, output: `[.., d]`
+#[must_use]
+pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let length = (x.clone() * x.clone()).sum_dim(D - 1).sqrt().clamp_min(1e-12);
+    x / length
+}
+
+/// `[b, n, nh dh]` as `[b, nh, n, dh]`.
+pub(crate) fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [b, n, d] = x.dims();
+    x.reshape([b, n, heads, d / heads]).swap_dims(1, 2)
+}
+
+/// `[b, nh, n, dh]` as `[b, n, nh dh]`.
+pub(crate) fn merge_heads(x: Tensor<4>) -> Tensor<3> {
+    let [b, heads, n, d] = x.dims();
+    x.swap_dims(1, 2).reshape([b, n, heads * d])
+}
+
+/// `[b, n, 2 d]` as two `[b, n, d]`: keys and values of one projection.
+pub(crate) fn halves(x: Tensor<3>) -> [Tensor<3>; 2] {
+    let [b, n, d] = x.dims();
+    [x.clone().slice([0..b, 0..n, 0..d / 2]), x.slice([0..b, 0..n, d / 2..d])]
+}

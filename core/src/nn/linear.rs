@@ -1,0 +1,49 @@
+//! The linear layer.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::Init;
+
+/// `y = x W^T + b`, weights `[d_out, d_in]` as PyTorch keeps them, so that its files load as they are.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[d_out, d_in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[d_out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// With bias; both drawn uniformly within `1 / sqrt(d_in)`, as PyTorch does.
+    pub fn new(init: &mut Init<'_>, d_in: usize, d_out: usize) -> Self {
+        let bound = (d_in as f64).powf(-0.5);
+        Self { weight: init.uniform([d_out, d_in], bound), bias: Some(init.uniform([d_out], bound)) }
+    }
+
+    /// Without bias.
+    pub fn no_bias(init: &mut Init<'_>, d_in: usize, d_out: usize) -> Self {
+        Self { weight: init.uniform([d_out, d_in], (d_in as f64).powf(-0.5)), bias: None }
+    }
+
+    /// Without bias, weights normal with standard deviation `std`.
+    pub fn normal(init: &mut Init<'_>, d_in: usize, d_out: usize, std: f32) -> Self {
+        Self { weight: init.normal([d_out, d_in], std), bias: None }
+    }
+
+    /// # Shapes
+    /// - x: `[.., d_in]`
+    /// - output: `[.., d_out]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let mut shape = x.dims();
+        let [d_out, d_in] = self.weight.dims();
+        let rows = shape.iter().product::<usize>() / d_in;
+        let y = x.reshape([rows, d_in]).matmul(self.weight.val().transpose());
+        let y = match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        };
+        shape[D - 1] = d_out;
+        y.reshape(shape)
+    }
+}

@@ -1,0 +1,126 @@
+//! Residual blocks.
+
+use burn::module::Module;
+use burn::tensor::{Tensor, activation};
+
+use super::Init;
+use super::attention::AttentionSize;
+use super::attention::cross::CrossAttention;
+use super::conv::Conv2d;
+use super::linear::Linear;
+use super::norm::ChanRmsNorm;
+use super::transformer::{to_map, to_tokens};
+
+/// RMS norm, scale-shift, SiLU, convolution 3x3.
+#[derive(Module, Debug)]
+pub struct Block {
+    norm: ChanRmsNorm,
+    conv: Conv2d,
+}
+
+impl Block {
+    /// From `c_in` to `c_out` channels.
+    pub fn new(init: &mut Init<'_>, c_in: usize, c_out: usize) -> Self {
+        Self { norm: ChanRmsNorm::new(init, c_in), conv: Conv2d::same(init, c_in, c_out, 3) }
+    }
+
+    /// # Shapes
+    /// - x: `[b, c_in, h, w]`
+    /// - `scale_shift`: `[b, 2 c_in]`
+    /// - output: `[b, c_out, h, w]`
+    pub fn forward(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>) -> Tensor<4> {
+        self.conv.forward(self.norm.forward_silu(x, scale_shift))
+    }
+}
+
+/// A gate per channel from an attention-weighted mean of all pixels (GCNet, <https://arxiv.org/abs/1904.11492>).
+#[derive(Module, Debug)]
+pub struct GlobalContext {
+    to_k: Conv2d,
+    squeeze: Conv2d,
+    expand: Conv2d,
+}
+
+impl GlobalContext {
+    /// Over `channels`.
+    pub fn new(init: &mut Init<'_>, channels: usize) -> Self {
+        let hidden = (channels / 2).max(3);
+        Self {
+            to_k: Conv2d::same(init, channels, 1, 1),
+            squeeze: Conv2d::same(init, channels, hidden, 1),
+            expand: Conv2d::same(init, hidden, channels, 1),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[b, c, h, w]`
+    /// - output, in (0, 1): `[b, c, 1, 1]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [b, c, h, w] = x.dims();
+        let attention = activation::softmax(self.to_k.forward(x.clone()).reshape([b, 1, h * w]), 2);
+        let mean = x.reshape([b, c, h * w]).matmul(attention.swap_dims(1, 2)).reshape([b, c, 1, 1]);
+        activation::sigmoid(self.expand.forward(activation::silu(self.squeeze.forward(mean))))
+    }
+}
+
+/// What a [`ResnetBlock`] has besides its two blocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResnetOptions {
+    /// Width of the time embedding that scales and shifts the second block.
+    pub time: Option<usize>,
+    /// Cross attention between the blocks: width of the tokens, and heads.
+    pub cross: Option<(usize, AttentionSize)>,
+    /// The gate of [`GlobalContext`].
+    pub global_context: bool,
+}
+
+/// Two blocks with a residual; between them cross attention, after them a gate.
+#[derive(Module, Debug)]
+pub struct ResnetBlock {
+    time: Option<Linear>,
+    cross_attn: Option<CrossAttention>,
+    block1: Block,
+    block2: Block,
+    gca: Option<GlobalContext>,
+    res_conv: Option<Conv2d>,
+}
+
+impl ResnetBlock {
+    /// From `c_in` to `c_out` channels.
+    pub fn new(init: &mut Init<'_>, c_in: usize, c_out: usize, options: ResnetOptions) -> Self {
+        Self {
+            time: options.time.map(|width| Linear::new(init, width, c_out * 2)),
+            cross_attn: options.cross.map(|(width, size)| CrossAttention::new(init, c_out, width, size)),
+            block1: Block::new(init, c_in, c_out),
+            block2: Block::new(init, c_out, c_out),
+            gca: options.global_context.then(|| GlobalContext::new(init, c_out)),
+            res_conv: (c_in != c_out).then(|| Conv2d::same(init, c_in, c_out, 1)),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[b, c_in, h, w]`
+    /// - time: `[b, d_time]`
+    /// - cond: `[b, n, d_cond]`; used only by a block with cross attention
+    /// - output: `[b, c_out, h, w]`
+    pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>, cond: Option<&Tensor<3>>) -> Tensor<4> {
+        let scale_shift = match (&self.time, time) {
+            (Some(linear), Some(time)) => Some(linear.forward(activation::silu(time.clone()))),
+            _ => None,
+        };
+        let mut h = self.block1.forward(x.clone(), None);
+        if let (Some(cross), Some(cond)) = (&self.cross_attn, cond) {
+            let [_, _, height, width] = h.dims();
+            let tokens = to_tokens(h);
+            h = to_map(cross.forward(tokens.clone(), cond) + tokens, [height, width]);
+        }
+        h = self.block2.forward(h, scale_shift);
+        if let Some(gca) = &self.gca {
+            h = h.clone() * gca.forward(h);
+        }
+        match &self.res_conv {
+            Some(conv) => h + conv.forward(x),
+            None => h + x,
+        }
+    }
+}

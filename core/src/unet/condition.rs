@@ -1,0 +1,134 @@
+//! What a U-Net is told: noise levels, text, a smaller picture.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation};
+
+use super::config::UnetConfig;
+use crate::nn::Init;
+use crate::nn::attention::perceiver::PerceiverResampler;
+use crate::nn::embedding::LearnedSinusoidal;
+use crate::nn::linear::Linear;
+use crate::nn::norm::LayerNorm;
+
+/// Encoded text of a batch.
+#[derive(Debug, Clone)]
+pub struct TextInput {
+    /// `[b, n, d]`, the encoder's output.
+    pub tokens: Tensor<3>,
+    /// `[b, n]`, 1 for a token and 0 for padding.
+    pub mask: Tensor<2>,
+    /// `[b]`, 1 where the text counts and 0 where it is dropped for guidance.
+    pub keep: Tensor<1>,
+}
+
+/// The smaller picture of a super-resolution stage.
+#[derive(Debug, Clone)]
+pub struct Lowres {
+    /// `[b, c, h, w]`, already enlarged to the size of the input, and noised.
+    pub image: Tensor<4>,
+    /// `[b]`, the noise level it was given, as the network sees levels.
+    pub level: Tensor<1>,
+}
+
+/// Everything a U-Net is told besides its input and the input's noise level.
+#[derive(Debug, Clone, Default)]
+pub struct Conditioning {
+    /// Text; a network with text that gets none works on its noise levels alone.
+    pub text: Option<TextInput>,
+    /// The smaller picture; a network built for one must get it.
+    pub lowres: Option<Lowres>,
+    /// `[b, c, h, w]`, the last estimate; zeros if absent.
+    pub self_cond: Option<Tensor<4>>,
+    /// `[b, c', h', w']`, a picture to follow.
+    pub cond_images: Option<Tensor<4>>,
+}
+
+/// One noise level into a vector and a few tokens.
+#[derive(Module, Debug)]
+pub struct TimeEmbedding {
+    features: LearnedSinusoidal,
+    hidden: Linear,
+    cond: Linear,
+    tokens: Linear,
+}
+
+impl TimeEmbedding {
+    /// By the widths of `config`.
+    pub fn new(init: &mut Init<'_>, config: &UnetConfig) -> Self {
+        let width = config.time_dim();
+        Self {
+            features: LearnedSinusoidal::new(init, config.time_frequencies),
+            hidden: Linear::new(init, config.time_frequencies * 2 + 1, width),
+            cond: Linear::new(init, width, width),
+            tokens: Linear::new(init, width, config.token_dim() * config.time_tokens),
+        }
+    }
+
+    /// # Shapes
+    /// - level: `[b]`
+    /// - output: vector `[b, d_time]`, tokens `[b, time_tokens, d_cond]`
+    pub fn forward(&self, level: Tensor<1>, token_dim: usize) -> (Tensor<2>, Tensor<3>) {
+        let hidden = activation::silu(self.hidden.forward(self.features.forward(level)));
+        let tokens = self.tokens.forward(hidden.clone());
+        let [b, width] = tokens.dims();
+        (self.cond.forward(hidden), tokens.reshape([b, width / token_dim, token_dim]))
+    }
+}
+
+/// Text tokens to the width of the condition, null tokens where there is no text, pooling, and a vector for all blocks.
+#[derive(Module, Debug)]
+pub struct TextEmbedding {
+    to_cond: Linear,
+    null_embed: Param<Tensor<2>>,
+    null_hidden: Param<Tensor<1>>,
+    pool: Option<PerceiverResampler>,
+    norm: LayerNorm,
+    hidden: Linear,
+    out: Linear,
+}
+
+impl TextEmbedding {
+    /// By the widths of `config`, if it has text.
+    pub fn new(init: &mut Init<'_>, config: &UnetConfig) -> Option<Self> {
+        let text = config.text.as_ref()?;
+        let (token_dim, time_dim) = (config.token_dim(), config.time_dim());
+        Some(Self {
+            to_cond: Linear::new(init, text.embed_dim, token_dim),
+            null_embed: init.normal([text.max_len, token_dim], 1.0),
+            null_hidden: init.normal([time_dim], 1.0),
+            pool: text.pool.map(|pool| PerceiverResampler::new(init, token_dim, &pool, config.attn)),
+            norm: LayerNorm::affine(init, token_dim),
+            hidden: Linear::new(init, token_dim, time_dim),
+            out: Linear::new(init, time_dim, time_dim),
+        })
+    }
+
+    /// # Shapes
+    /// - output: vector `[b, d_time]`, tokens `[b, n', d_cond]`
+    pub fn forward(&self, text: &TextInput) -> (Tensor<2>, Tensor<3>) {
+        let [b, given, _] = text.tokens.dims();
+        let [max_len, width] = self.null_embed.dims();
+        let n = given.min(max_len);
+        let tokens = self.to_cond.forward(text.tokens.clone().slice([0..b, 0..n]));
+        let keep = text.mask.clone().slice([0..b, 0..n]) * text.keep.clone().unsqueeze_dim::<2>(1);
+        let keep = keep.unsqueeze_dim::<3>(2);
+
+        // Padding and dropped text become learned null tokens, one for each position, so attention needs no mask.
+        let null = self.null_embed.val().unsqueeze::<3>();
+        let present = tokens * keep.clone() + null.clone().slice([0..1, 0..n]) * (-keep + 1.0);
+        let mut parts = vec![present];
+        if n < max_len {
+            parts.push(null.slice([0..1, n..max_len]).expand([b, max_len - n, width]));
+        }
+        let mut tokens = Tensor::cat(parts, 1);
+        if let Some(pool) = &self.pool {
+            tokens = pool.forward(tokens);
+        }
+
+        let mean = tokens.clone().mean_dim(1).reshape([b, width]);
+        let hidden = self.out.forward(activation::silu(self.hidden.forward(self.norm.forward(mean))));
+        let keep = text.keep.clone().unsqueeze_dim::<2>(1);
+        let null_hidden = self.null_hidden.val().unsqueeze::<2>();
+        (hidden * keep.clone() + null_hidden * (-keep + 1.0), tokens)
+    }
+}

@@ -1,0 +1,200 @@
+//! The U-Net of Imagen: down, middle, up.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+
+use super::condition::{Conditioning, TextEmbedding, TimeEmbedding};
+use super::config::{Stem, UnetConfig};
+use super::level::{Condition, Down, Up};
+use crate::nn::Init;
+use crate::nn::conv::{Conv2d, CrossEmbed};
+use crate::nn::norm::LayerNorm;
+use crate::nn::resample::enlarge_nearest;
+use crate::nn::resnet::{Block, ResnetBlock, ResnetOptions};
+use crate::nn::transformer::Transformer;
+
+/// The U-Net of Imagen (<https://arxiv.org/abs/2205.11487>, appendices B and F), as imagen-pytorch 2.1 builds it.
+#[derive(Module, Debug)]
+pub struct Unet {
+    stem: CrossEmbed,
+    time: TimeEmbedding,
+    lowres_time: Option<TimeEmbedding>,
+    text: Option<TextEmbedding>,
+    norm_cond: LayerNorm,
+    init_block: Option<ResnetBlock>,
+    downs: Vec<Down>,
+    mid_block1: ResnetBlock,
+    mid_attn: Option<Transformer>,
+    mid_block2: ResnetBlock,
+    ups: Vec<Up>,
+    combine: Vec<Block>,
+    final_block: Option<ResnetBlock>,
+    final_conv: Conv2d,
+    #[module(skip)]
+    config: UnetConfig,
+}
+
+impl Unet {
+    /// A network of `config`, its last convolution zero.
+    pub fn new(init: &mut Init<'_>, config: &UnetConfig) -> Self {
+        let widths = config.widths();
+        let pairs: Vec<[usize; 2]> = widths.windows(2).map(|w| [w[0], w[1]]).collect();
+        let count = pairs.len();
+        let (dim, stem_dim, time) = (config.dim, config.stem_dim(), Some(config.time_dim()));
+        let kernels = match &config.stem {
+            Stem::CrossEmbed(kernels) => kernels.clone(),
+            Stem::Conv(kernel) => vec![*kernel],
+        };
+        let mid = widths[count];
+        let mid_options =
+            ResnetOptions { time, cross: Some((config.token_dim(), config.middle_cross)), global_context: false };
+        let combined = if config.combine_upsample_maps { count * dim } else { 0 };
+        let before_end = dim_before_end(config, &widths) + combined + if config.stem_to_end { stem_dim } else { 0 };
+        let end = if config.final_resnet_block { dim } else { before_end };
+        let end_options = ResnetOptions { time, cross: None, global_context: true };
+        Self {
+            stem: CrossEmbed::new(init, [config.input_channels(), stem_dim], &kernels, 1),
+            time: TimeEmbedding::new(init, config),
+            lowres_time: config.lowres_cond.then(|| TimeEmbedding::new(init, config)),
+            text: TextEmbedding::new(init, config),
+            norm_cond: LayerNorm::affine(init, config.token_dim()),
+            init_block: config.memory_efficient.then(|| {
+                let options = ResnetOptions { time, cross: None, global_context: config.global_context };
+                ResnetBlock::new(init, stem_dim, stem_dim, options)
+            }),
+            downs: (0..count)
+                .map(|i| Down::new(init, config, &config.levels[i], pairs[i], i + 1 == count))
+                .collect(),
+            mid_block1: ResnetBlock::new(init, mid, mid, mid_options),
+            mid_attn: (config.middle_attention > 0)
+                .then(|| Transformer::new(init, mid, config.middle_attention, config.attn, 2.0, None)),
+            mid_block2: ResnetBlock::new(init, mid, mid, mid_options),
+            ups: (0..count).rev().map(|i| Up::new(init, config, &config.levels[i], pairs[i], i == 0)).collect(),
+            combine: if config.combine_upsample_maps {
+                (0..count).rev().map(|i| Block::new(init, widths[i + 1], dim)).collect()
+            } else {
+                Vec::new()
+            },
+            final_block: config.final_resnet_block.then(|| ResnetBlock::new(init, before_end, dim, end_options)),
+            final_conv: Conv2d::zeros(
+                init,
+                end + if config.lowres_cond { config.channels } else { 0 },
+                config.channels_out.unwrap_or(config.channels),
+                config.final_conv_kernel,
+            ),
+            config: config.clone(),
+        }
+    }
+
+    /// What the network is made of.
+    #[must_use]
+    pub fn config(&self) -> &UnetConfig {
+        &self.config
+    }
+
+    /// # Shapes
+    /// - x: `[b, c, h, w]`, sizes multiples of [`UnetConfig::size_multiple`]
+    /// - level: `[b]`, the noise level as the network sees it
+    /// - output: `[b, c_out, h, w]`
+    pub fn forward(&self, x: Tensor<4>, level: Tensor<1>, conditioning: &Conditioning) -> Tensor<4> {
+        let lowres = conditioning.lowres.as_ref().map(|lowres| lowres.image.clone());
+        let mut x = self.stem.forward(self.input(x, conditioning));
+        let stem = x.clone();
+        let cond = self.condition(level, conditioning);
+        if let Some(block) = &self.init_block {
+            x = block.forward(x, Some(&cond.time), None);
+        }
+
+        let mut skips = Vec::new();
+        for down in &self.downs {
+            x = down.forward(x, &cond, &mut skips);
+        }
+        if self.config.scale_skips {
+            skips = skips.into_iter().map(|skip| skip * std::f32::consts::FRAC_1_SQRT_2).collect();
+        }
+
+        x = self.mid_block1.forward(x, Some(&cond.time), Some(&cond.tokens));
+        if let Some(attn) = &self.mid_attn {
+            x = attn.forward(x, None);
+        }
+        x = self.mid_block2.forward(x, Some(&cond.time), Some(&cond.tokens));
+
+        let mut maps = Vec::new();
+        for up in &self.ups {
+            let (map, grown) = up.forward(x, &cond, &mut skips);
+            maps.push(map);
+            x = grown;
+        }
+        x = self.gather(x, maps, stem);
+        if let Some(block) = &self.final_block {
+            x = block.forward(x, Some(&cond.time), None);
+        }
+        if let Some(lowres) = lowres {
+            x = Tensor::cat(vec![x, lowres], 1);
+        }
+        self.final_conv.forward(x)
+    }
+
+    /// The channels that enter the stem, in the reference's order: picture to follow, input, last estimate, smaller
+    /// picture.
+    fn input(&self, x: Tensor<4>, conditioning: &Conditioning) -> Tensor<4> {
+        let [.., h, w] = x.dims();
+        let mut parts = vec![x.clone()];
+        if self.config.self_cond {
+            parts.push(conditioning.self_cond.clone().unwrap_or_else(|| x.zeros_like()));
+        }
+        if let Some(lowres) = &conditioning.lowres {
+            parts.push(lowres.image.clone());
+        }
+        if let Some(images) = &conditioning.cond_images {
+            parts.insert(0, resize_nearest(images.clone(), [h, w]));
+        }
+        if parts.len() == 1 { x } else { Tensor::cat(parts, 1) }
+    }
+
+    fn condition(&self, level: Tensor<1>, conditioning: &Conditioning) -> Condition {
+        let token_dim = self.config.token_dim();
+        let (mut time, tokens) = self.time.forward(level, token_dim);
+        let mut tokens = vec![tokens];
+        if let (Some(embedding), Some(lowres)) = (&self.lowres_time, &conditioning.lowres) {
+            let (vector, more) = embedding.forward(lowres.level.clone(), token_dim);
+            time = time + vector;
+            tokens.push(more);
+        }
+        if let (Some(embedding), Some(text)) = (&self.text, &conditioning.text) {
+            let (vector, more) = embedding.forward(text);
+            time = time + vector;
+            tokens.push(more);
+        }
+        Condition { time, tokens: self.norm_cond.forward(Tensor::cat(tokens, 1)) }
+    }
+
+    /// The last map beside the maps of all levels and the stem's, as far as the config asks.
+    fn gather(&self, x: Tensor<4>, maps: Vec<Tensor<4>>, stem: Tensor<4>) -> Tensor<4> {
+        let size = x.dims()[2];
+        let mut parts = vec![x.clone()];
+        for (block, map) in self.combine.iter().zip(maps) {
+            let factor = size / map.dims()[2];
+            parts.push(block.forward(enlarge_nearest(map, factor), None));
+        }
+        if self.config.stem_to_end {
+            parts.push(stem);
+        }
+        if parts.len() == 1 { x } else { Tensor::cat(parts, 1) }
+    }
+}
+
+/// Width of the map that leaves the finest level: that of the stem where it is enlarged, else the level's own.
+fn dim_before_end(config: &UnetConfig, widths: &[usize]) -> usize {
+    if config.memory_efficient { widths[0] } else { widths[1] }
+}
+
+fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    if x.dims()[2..] == size {
+        return x;
+    }
+    let options = InterpolateOptions::new(InterpolateMode::Nearest).with_align_corners(false).with_output_size(size);
+    interpolate(x, options)
+}

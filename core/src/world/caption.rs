@@ -1,0 +1,241 @@
+//! Captions: the grammar that puts a statement into words.
+//!
+//! ```text
+//! caption    = things [background] ["."]
+//! things     = thing | thing "and" thing | thing relation thing
+//! thing      = number [size] [colour] shape [region]
+//! number     = "a" | "an" | "the" | "one" … "five" | "2" … "5"
+//! background = "on a" colour "background" | "over" colour | "," colour "background"
+//! ```
+//!
+//! Every choice has a plain form, its first; each departs from it with the probability of [`Mix::synonyms`].
+
+use super::{Colour, Group, Mix, Statement};
+use crate::noise::Stream;
+
+/// The most words that a caption has.
+pub const MOST_WORDS: usize = 40;
+
+/// The number words from none on.
+const NUMBERS: [&str; 6] = ["no", "one", "two", "three", "four", "five"];
+
+/// A true attribute that a caption does not tell. The number is the index of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Omission {
+    Colour(usize),
+    Size(usize),
+    Region(usize),
+    Background,
+}
+
+/// The free choices of one caption.
+struct Voice<'a> {
+    stream: &'a mut Stream,
+    /// The probability that a choice departs from the plain form.
+    synonyms: f64,
+    omission: Option<Omission>,
+}
+
+impl Statement {
+    /// A fresh wording, true wherever the statement is.
+    #[must_use]
+    pub fn caption(&self, stream: &mut Stream, mix: &Mix) -> String {
+        let omission = if stream.chance(mix.left_out) { self.draw_omission(stream) } else { None };
+        Voice { stream, synonyms: mix.synonyms, omission }.speak(self)
+    }
+
+    /// The plain wording, which leaves nothing out.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        // With probability 0 no choice looks at the stream's values.
+        let mut stream = Stream::new(0, crate::noise::Purpose::Caption, 0);
+        Voice { stream: &mut stream, synonyms: 0.0, omission: None }.speak(self)
+    }
+
+    /// Any of the attributes that this says.
+    fn draw_omission(&self, stream: &mut Stream) -> Option<Omission> {
+        let mut said = Vec::new();
+        for (index, group) in self.groups.iter().enumerate() {
+            said.push(Omission::Colour(index));
+            said.extend(group.size.map(|_| Omission::Size(index)));
+            said.extend(group.region.map(|_| Omission::Region(index)));
+        }
+        said.extend(self.background.map(|_| Omission::Background));
+        (!said.is_empty()).then(|| *stream.pick(&said))
+    }
+}
+
+impl Voice<'_> {
+    fn speak(mut self, statement: &Statement) -> String {
+        let mut text = self.things(statement);
+        if let Some(colour) = self.told(statement.background, Omission::Background) {
+            text.push_str(&self.background(colour));
+        }
+        if self.departs()
+            && let Some(first) = text.get_mut(..1)
+        {
+            first.make_ascii_uppercase();
+        }
+        if self.departs() {
+            text.push('.');
+        }
+        text
+    }
+
+    fn things(&mut self, statement: &Statement) -> String {
+        let mut order: Vec<usize> = (0..statement.groups.len()).collect();
+        let swapped = order.len() == 2 && self.departs();
+        if swapped {
+            order.reverse();
+        }
+        let link = match statement.relation {
+            None => "and",
+            Some(relation) => self.word(if swapped { relation.inverse() } else { relation }.words()),
+        };
+        let things: Vec<_> = order.into_iter().map(|index| self.thing(index, &statement.groups[index])).collect();
+        things.join(&format!(" {link} "))
+    }
+
+    fn thing(&mut self, index: usize, group: &Group) -> String {
+        let size = self.told(group.size, Omission::Size(index)).map(|size| self.word(size.words()));
+        let colour = self.told(Some(group.colour), Omission::Colour(index)).map(|colour| self.word(colour.words()));
+        let region = self.told(group.region, Omission::Region(index)).map(|region| self.word(region.words()));
+        let shape = self.word(if group.count == 1 { group.shape.words() } else { group.shape.plurals() });
+        let rest = [size, colour, Some(shape), region];
+        let rest = rest.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        format!("{} {rest}", self.number(group.count, &rest))
+    }
+
+    /// An article or a number for what `follows`.
+    fn number(&mut self, count: usize, follows: &str) -> String {
+        // "the digit 7", which only the singular has.
+        if follows.contains("digit ") || follows.contains("number ") {
+            return self.word(&["the", article(follows)]).to_owned();
+        }
+        match NUMBERS.get(count) {
+            Some(word) if count == 1 => self.word(&[article(follows), word]).to_owned(),
+            Some(word) if !self.departs() => (*word).to_owned(),
+            _ => count.to_string(),
+        }
+    }
+
+    fn background(&mut self, colour: Colour) -> String {
+        let word = self.word(colour.words());
+        let forms = [
+            format!(" on {} {word} background", article(word)),
+            format!(" over {word}"),
+            format!(", {word} background"),
+        ];
+        let form = if self.departs() { 1 + self.stream.below(2) } else { 0 };
+        forms[form].clone()
+    }
+
+    /// The attribute, unless it is the one that is left out.
+    fn told<T>(&self, attribute: Option<T>, as_omission: Omission) -> Option<T> {
+        attribute.filter(|_| self.omission != Some(as_omission))
+    }
+
+    /// The plain word, or one of the others.
+    fn word<'w>(&mut self, words: &[&'w str]) -> &'w str {
+        match words {
+            [_, others @ ..] if !others.is_empty() && self.departs() => self.stream.pick::<&'w str>(others),
+            words => words[0],
+        }
+    }
+
+    fn departs(&mut self) -> bool {
+        self.stream.chance(self.synonyms)
+    }
+}
+
+/// The indefinite article for what `follows`.
+fn article(follows: &str) -> &'static str {
+    // The digit 1 is "one", which sounds like "won"; the digit 8 is "eight".
+    let vowel = follows.starts_with(['a', 'e', 'i', 'o', 'u', '8']) && !follows.starts_with("one");
+    if vowel { "an" } else { "a" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::MOST_WORDS;
+    use crate::noise::{Purpose, Stream};
+    use crate::world::{Colour, Group, Mix, Region, Relation, Shape, Size, Statement, draw};
+
+    fn stream(index: u64) -> Stream {
+        Stream::new(5, Purpose::Caption, index)
+    }
+
+    fn rich() -> Statement {
+        let circle = Group { size: Some(Size::Small), ..Group::of(1, Colour::Gray, Shape::Circle) };
+        let eight = Group { region: Some(Region::TopLeft), ..Group::of(1, Colour::Orange, Shape::Eight) };
+        Statement { groups: vec![circle, eight], relation: Some(Relation::Above), background: Some(Colour::Blue) }
+    }
+
+    #[test]
+    fn the_plain_form_says_everything() {
+        assert_eq!(Statement::single(Colour::Orange, Shape::Star).plain(), "an orange star");
+        assert_eq!(Statement::single(Colour::Red, Shape::Seven).plain(), "a red 7");
+        let three =
+            Statement { groups: vec![Group::of(3, Colour::Red, Shape::Cross)], relation: None, background: None };
+        assert_eq!(three.plain(), "three red crosses");
+        assert_eq!(rich().plain(), "a small gray circle above an orange 8 in the top left on a blue background");
+    }
+
+    #[test]
+    fn one_statement_has_many_wordings() {
+        let mix = Mix { synonyms: 0.5, left_out: 0.0, ..Mix::default() };
+        let captions: HashSet<_> = (0..4000).map(|i| rich().caption(&mut stream(i), &mix)).collect();
+        assert!(captions.len() > 2000, "{}", captions.len());
+        for expected in
+            ["below", "on top of", "tiny grey", "dot", "upper left corner", "over blue", ", blue b", "One l"]
+        {
+            assert!(captions.iter().any(|caption| caption.contains(expected)), "{expected}");
+        }
+        let whole = |caption: &String| {
+            let caption = caption.to_lowercase();
+            let one_of = |words: &[&str]| words.iter().any(|word| caption.contains(word));
+            let order = caption.find("orange") < caption.find("gr");
+            one_of(Size::Small.words())
+                && one_of(Colour::Gray.words())
+                && one_of(Shape::Circle.words())
+                && one_of(if order { Relation::Below.words() } else { Relation::Above.words() })
+                && one_of(Region::TopLeft.words())
+                && one_of(Shape::Eight.words())
+                && one_of(&["on a blue background", "over blue", ", blue background"])
+        };
+        for caption in &captions {
+            assert!(whole(caption), "{caption}");
+        }
+    }
+
+    #[test]
+    fn articles_fit_what_follows() {
+        for index in 0..5000 {
+            let sample = draw(&mut stream(index), &Mix { synonyms: 0.5, ..Mix::default() });
+            let caption = sample.caption.to_lowercase();
+            let words: Vec<_> = caption.split([' ', ',', '.']).filter(|word| !word.is_empty()).collect();
+            for pair in words.windows(2) {
+                let vowel = pair[1].starts_with(['a', 'e', 'i', 'o', 'u', '8']) && pair[1] != "one";
+                assert!(pair[0] != "a" || !vowel, "{caption}");
+                assert!(pair[0] != "an" || vowel, "{caption}");
+            }
+            assert!(words.len() <= MOST_WORDS, "{caption}");
+        }
+    }
+
+    #[test]
+    fn a_tenth_leaves_one_attribute_out() {
+        let mix = Mix { synonyms: 0.0, ..Mix::default() };
+        let captions: Vec<_> = (0..4000).map(|i| rich().caption(&mut stream(i), &mix)).collect();
+        let short: Vec<_> = captions.iter().filter(|caption| **caption != rich().plain()).collect();
+        // Five standard errors around a tenth.
+        assert!((305..=495).contains(&short.len()), "{}", short.len());
+        let kinds: HashSet<_> = short.into_iter().collect();
+        assert_eq!(kinds.len(), 5, "{kinds:?}");
+        assert!(kinds.contains(&"a small circle above an orange 8 in the top left on a blue background".to_owned()));
+        assert!(kinds.contains(&"a small gray circle above an 8 in the top left on a blue background".to_owned()));
+        assert!(kinds.contains(&"a small gray circle above an orange 8 in the top left".to_owned()));
+    }
+}
