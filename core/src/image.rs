@@ -1,4 +1,17 @@
-//! Pictures as bytes.
+//! Pictures as bytes, and as tensors in [-1, 1].
+
+use burn::tensor::Tensor;
+
+/// Why a tensor could not become pictures.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PixelError {
+    /// The device did not hand the tensor over.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// A value is NaN or infinite.
+    #[error("the network gave values that are no numbers")]
+    NotFinite,
+}
 
 /// An 8-bit sRGB picture, row by row, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,5 +39,52 @@ impl Picture {
     pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let at = 3 * (y * self.width + x);
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
+    }
+
+    /// The picture as the networks see it: in [-1, 1], red, green and blue one after the other, `3 * width * height`.
+    #[must_use]
+    pub fn planes(&self) -> Vec<f32> {
+        let channel = |c: usize| self.rgb.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 127.5 - 1.0);
+        (0..3).flat_map(channel).collect()
+    }
+
+    /// From [`planes`](Self::planes); values beyond [-1, 1] are clamped.
+    #[must_use]
+    pub fn from_planes(planes: &[f32], width: usize, height: usize) -> Self {
+        let n = width * height;
+        let byte = |v: f32| ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+        let rgb = (0..n).flat_map(|i| [0, 1, 2].map(|c| byte(planes[c * n + i]))).collect();
+        Self { width, height, rgb }
+    }
+
+    /// Reads a batch back.
+    ///
+    /// # Shapes
+    /// - x: `[b, 3, h, w]`
+    ///
+    /// # Errors
+    /// If the device fails or a value is not finite.
+    pub async fn read(x: Tensor<4>) -> Result<Vec<Self>, PixelError> {
+        let [_, c, h, w] = x.dims();
+        let data = x.into_data_async().await.map_err(|e| PixelError::Device(format!("{e:?}")))?;
+        let values: Vec<f32> = data.try_into_vec_as().map_err(|e| PixelError::Device(format!("{e:?}")))?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(PixelError::NotFinite);
+        }
+        Ok(values.chunks_exact(c * h * w).map(|planes| Self::from_planes(planes, w, h)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Picture;
+
+    #[test]
+    fn planes_and_bytes_are_inverse() {
+        let rgb: Vec<u8> = (0..=255).flat_map(|v: u8| [v, 255 - v, v / 2]).collect();
+        let picture = Picture { width: 32, height: 8, rgb };
+        let planes = picture.planes();
+        assert_eq!((planes[0], planes[256]), (-1.0, 1.0));
+        assert_eq!(Picture::from_planes(&planes, 32, 8), picture);
     }
 }

@@ -4,9 +4,14 @@
 
 #![recursion_limit = "256"]
 
+pub mod cascade;
 pub mod diffusion;
 pub mod image;
 pub mod nn;
 pub mod noise;
+pub mod text;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod unet;
+pub mod weights;
 pub mod world;

@@ -1,0 +1,181 @@
+//! A model as data: its text encoder and its stages.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diffusion::{Elucidated, Process, SamplerKind, Threshold};
+use crate::text::T5Config;
+use crate::unet::UnetConfig;
+
+/// The version of the folder's layout that this build reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// A whole model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The layout of the folder, [`FORMAT`].
+    pub format: u32,
+    /// A name for people.
+    pub name: String,
+    /// The text encoder.
+    pub text: TextModelConfig,
+    /// From the smallest picture to the largest.
+    pub stages: Vec<StageConfig>,
+}
+
+/// The text encoder and how much text it reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextModelConfig {
+    /// The encoder.
+    pub t5: T5Config,
+    /// Tokens beyond this are cut, with a warning.
+    pub max_len: usize,
+}
+
+impl Default for TextModelConfig {
+    fn default() -> Self {
+        Self { t5: T5Config::default(), max_len: 256 }
+    }
+}
+
+/// One stage: a network, the process it was trained on, the picture it makes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StageConfig {
+    /// Side of the picture in pixels.
+    pub size: usize,
+    /// Noise and objective.
+    pub process: Process,
+    /// The network.
+    pub unet: UnetConfig,
+    /// How the smaller picture enters; none in a first stage.
+    pub lowres: Option<LowresConfig>,
+    /// What sampling does if nothing else is asked.
+    pub sampling: SamplingConfig,
+}
+
+impl Default for StageConfig {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            process: Process::Elucidated(Elucidated::default()),
+            unet: UnetConfig::default(),
+            lowres: None,
+            sampling: SamplingConfig::default(),
+        }
+    }
+}
+
+/// Noise on the smaller picture (Imagen, section 2.5), as the standard deviation beside a picture in [-1, 1].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LowresConfig {
+    /// Training draws its logarithm uniformly between these.
+    pub train_std: [f64; 2],
+    /// What sampling adds.
+    pub sample_std: f64,
+}
+
+impl Default for LowresConfig {
+    fn default() -> Self {
+        Self { train_std: [0.01, 0.6], sample_std: 0.1 }
+    }
+}
+
+/// How a stage samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplingConfig {
+    /// The sampler.
+    pub sampler: SamplerKind,
+    /// Its steps.
+    pub steps: usize,
+    /// Guidance; 1 is off and half as dear.
+    pub cond_scale: f64,
+    /// What keeps estimates in range.
+    pub threshold: Threshold,
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        Self { sampler: SamplerKind::DpmSolver2m, steps: 18, cond_scale: 3.0, threshold: Threshold::Static }
+    }
+}
+
+impl ModelConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.format != FORMAT {
+            return Err(format!("format is {}; this build reads {FORMAT}", self.format));
+        }
+        if self.stages.is_empty() {
+            return Err("stages is empty; a model needs at least one".into());
+        }
+        let mut below = None;
+        for (i, stage) in self.stages.iter().enumerate() {
+            stage.validate(below, &self.text).map_err(|e| format!("stages[{i}].{e}"))?;
+            below = Some(stage.size);
+        }
+        Ok(())
+    }
+}
+
+impl StageConfig {
+    fn validate(&self, below: Option<usize>, text: &TextModelConfig) -> Result<(), String> {
+        self.unet.validate().map_err(|e| format!("unet.{e}"))?;
+        self.process.validate()?;
+        self.sampling.validate()?;
+        let multiple = self.unet.size_multiple();
+        if self.size == 0 || !self.size.is_multiple_of(multiple) {
+            return Err(format!("size is {}; this network needs a multiple of {multiple}", self.size));
+        }
+        if let Some(wanted) = &self.unet.text {
+            if wanted.embed_dim != text.t5.d_model {
+                let (got, want) = (wanted.embed_dim, text.t5.d_model);
+                return Err(format!("unet.text.embed_dim is {got} and the text encoder's d_model {want}"));
+            }
+        }
+        match (below, &self.lowres, self.unet.lowres_cond) {
+            (None, None, false) => Ok(()),
+            (None, ..) => Err("lowres and unet.lowres_cond are for a stage after another".into()),
+            (Some(_), None, _) | (Some(_), _, false) => {
+                Err("lowres and unet.lowres_cond must be set after another stage".into())
+            }
+            (Some(below), Some(lowres), true) => {
+                if !self.size.is_multiple_of(below) {
+                    return Err(format!("size is {}; it must be a multiple of the stage before, {below}", self.size));
+                }
+                lowres.validate()
+            }
+        }
+    }
+}
+
+impl LowresConfig {
+    fn validate(&self) -> Result<(), String> {
+        let [low, high] = self.train_std;
+        if !(low > 0.0 && low <= high && high.is_finite()) {
+            return Err(format!("lowres.train_std is [{low}, {high}]; it must rise and lie above 0"));
+        }
+        if !(self.sample_std >= 0.0 && self.sample_std.is_finite()) {
+            return Err(format!("lowres.sample_std is {}; it must be at least 0", self.sample_std));
+        }
+        Ok(())
+    }
+}
+
+impl SamplingConfig {
+    fn validate(&self) -> Result<(), String> {
+        if !(1..=super::request::MAX_STEPS).contains(&self.steps) {
+            return Err(format!("sampling.steps is {}; it must be from 1 to {}", self.steps, super::request::MAX_STEPS));
+        }
+        if !self.cond_scale.is_finite() {
+            return Err(format!("sampling.cond_scale is {}", self.cond_scale));
+        }
+        Ok(())
+    }
+}

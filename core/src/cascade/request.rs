@@ -1,0 +1,174 @@
+//! What a user can ask for.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::ModelConfig;
+use crate::diffusion::SamplerKind;
+
+/// The most steps of a stage: beyond it nothing gets better and a typing error runs for days.
+pub const MAX_STEPS: usize = 1000;
+
+/// Pictures to make in one batch.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// One entry for each picture.
+    pub pictures: Vec<PictureRequest>,
+    /// One entry for each stage, fewer leave the others as the model has them.
+    pub stages: Vec<StageSettings>,
+    /// Stop after this many stages; all if absent.
+    pub stop_after: Option<usize>,
+    /// Send the estimate of every step as pictures.
+    pub previews: bool,
+}
+
+/// One picture.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PictureRequest {
+    /// What it should show.
+    pub prompt: String,
+    /// What it should not show; takes the place of the unconditioned half of guidance.
+    pub negative: Option<String>,
+    /// All of its randomness.
+    pub seed: u64,
+}
+
+/// What to change in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StageSettings {
+    /// Steps of the sampler, 1 to [`MAX_STEPS`].
+    pub steps: Option<usize>,
+    /// Guidance; 1 is off.
+    pub cond_scale: Option<f64>,
+    /// The sampler.
+    pub sampler: Option<SamplerKind>,
+    /// Noise on the smaller picture, as a standard deviation; stages after the first.
+    pub lowres_std: Option<f64>,
+}
+
+/// Why a request cannot be run.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// No picture is asked for.
+    #[error("the request asks for no picture")]
+    NoPictures,
+    /// A prompt of nothing but white space.
+    #[error("the prompt{} is empty; say what the picture should show", number(*.index))]
+    EmptyPrompt {
+        /// Which picture, from 0.
+        index: usize,
+    },
+    /// Too few or too many steps.
+    #[error("{steps} steps in stage {stage}; it must be from 1 to {MAX_STEPS}")]
+    Steps {
+        /// The stage, from 1.
+        stage: usize,
+        /// What was asked.
+        steps: usize,
+    },
+    /// Guidance that is no number.
+    #[error("cond_scale {value} in stage {stage}; it must be a finite number")]
+    CondScale {
+        /// The stage, from 1.
+        stage: usize,
+        /// What was asked.
+        value: f64,
+    },
+    /// Noise that is no standard deviation.
+    #[error("lowres_std {value} in stage {stage}; it must be at least 0 and finite")]
+    LowresStd {
+        /// The stage, from 1.
+        stage: usize,
+        /// What was asked.
+        value: f64,
+    },
+    /// A stage that the model does not have.
+    #[error("stage {stage}; this model has {stages}")]
+    Stage {
+        /// What was asked, from 1.
+        stage: usize,
+        /// How many there are.
+        stages: usize,
+    },
+}
+
+/// " 3" for the third of several.
+fn number(index: usize) -> String {
+    if index == 0 { String::new() } else { format!(" {}", index + 1) }
+}
+
+impl Request {
+    /// One picture with everything else as the model has it.
+    #[must_use]
+    pub fn one(prompt: impl Into<String>, seed: u64) -> Self {
+        let picture = PictureRequest { prompt: prompt.into(), negative: None, seed };
+        Self { pictures: vec![picture], ..Self::default() }
+    }
+
+    /// The stages that will run.
+    #[must_use]
+    pub fn stages_of(&self, config: &ModelConfig) -> usize {
+        self.stop_after.unwrap_or(config.stages.len())
+    }
+
+    /// Checks the request against a model.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self, config: &ModelConfig) -> Result<(), RequestError> {
+        if self.pictures.is_empty() {
+            return Err(RequestError::NoPictures);
+        }
+        if let Some(index) = self.pictures.iter().position(|p| is_blank(&p.prompt)) {
+            return Err(RequestError::EmptyPrompt { index });
+        }
+        let stages = config.stages.len();
+        for stage in [self.stop_after.unwrap_or(stages), self.stages.len().max(1)] {
+            if !(1..=stages).contains(&stage) {
+                return Err(RequestError::Stage { stage, stages });
+            }
+        }
+        for (i, settings) in self.stages.iter().enumerate() {
+            settings.validate(i + 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl StageSettings {
+    fn validate(&self, stage: usize) -> Result<(), RequestError> {
+        if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
+            return Err(RequestError::Steps { stage, steps });
+        }
+        if let Some(value) = self.cond_scale.filter(|value| !value.is_finite()) {
+            return Err(RequestError::CondScale { stage, value });
+        }
+        match self.lowres_std {
+            Some(value) if !(value.is_finite() && value >= 0.0) => Err(RequestError::LowresStd { stage, value }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Nothing that could be seen: white space, control characters, or marks of direction and width.
+fn is_blank(prompt: &str) -> bool {
+    let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    prompt.chars().all(|c| c.is_whitespace() || c.is_control() || invisible(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn blank_is_what_nobody_sees() {
+        for blank in ["", "  ", "\t\n", "\0\0", "\u{200b}\u{feff}"] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for text in ["a", "🔥", "\0a", "\u{202e}abc"] {
+            assert!(!is_blank(text), "{text:?}");
+        }
+    }
+}

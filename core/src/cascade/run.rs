@@ -1,0 +1,208 @@
+//! A request at work.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::config::SamplingConfig;
+use super::event::Event;
+use super::lowres;
+use super::model::Model;
+use super::request::{Request, RequestError, StageSettings};
+use super::stage::Guided;
+use crate::diffusion::Sampler;
+use crate::image::{Picture, PixelError};
+use crate::noise::picture_noise;
+use crate::text::TextEmbedding;
+use crate::unet::condition::{Lowres, TextInput};
+
+/// The noise on the smaller picture has this number where sampling steps have theirs, which stay far below.
+const LOWRES_STEP: usize = 0xffff_ffff;
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The request makes no sense for this model.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The pictures could not be read back.
+    #[error("stage {stage}: {source}")]
+    Pixels {
+        /// The stage, from 1.
+        stage: usize,
+        /// What happened.
+        source: PixelError,
+    },
+}
+
+/// A request at work on a model; the caller owns the loop.
+#[derive(Debug)]
+pub struct Run {
+    model: Arc<Model>,
+    request: Request,
+    /// Told before the next work is done.
+    pending: VecDeque<Event>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is done.
+    Start,
+    /// The stage of this number, from 0, comes next, on the picture of the one before.
+    Before(usize, Prompts, Option<Tensor<4>>),
+    /// A stage at work.
+    Stage(Box<Work>),
+    /// Nothing is left.
+    End,
+}
+
+/// The encoded prompts, and what stands against each.
+#[derive(Debug, Clone)]
+struct Prompts {
+    tokens: Tensor<3>,
+    mask: Tensor<2>,
+    /// `[2 b]`, 0 for a picture without a negative prompt.
+    keep: Tensor<1>,
+}
+
+#[derive(Debug)]
+struct Work {
+    stage: usize,
+    prompts: Prompts,
+    text: TextInput,
+    lowres: Option<Lowres>,
+    cond_scale: f64,
+    sampler: Sampler,
+}
+
+impl Run {
+    /// Checks the request; no work is done yet.
+    ///
+    /// # Errors
+    /// What in the request makes no sense.
+    pub fn new(model: Arc<Model>, request: Request) -> Result<Self, RequestError> {
+        request.validate(&model.config)?;
+        Ok(Self { model, request, pending: VecDeque::new(), state: State::Start })
+    }
+
+    /// Works until there is something to tell: at most one step of one stage. Nothing after [`Event::Done`].
+    ///
+    /// # Errors
+    /// If a device fails or a network gives values that are no numbers; the run is over then.
+    pub async fn next(&mut self) -> Result<Option<Event>, RunError> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(Some(event));
+            }
+            match std::mem::replace(&mut self.state, State::End) {
+                State::Start => self.encode(),
+                State::Before(stage, prompts, small) => self.start(stage, prompts, small),
+                State::Stage(work) => self.step(work).await?,
+                State::End => return Ok(None),
+            }
+        }
+    }
+
+    fn encode(&mut self) {
+        let device = &self.model.device;
+        let pictures = &self.request.pictures;
+        let b = pictures.len();
+        let negative = |p: &super::PictureRequest| p.negative.clone().unwrap_or_default();
+        let texts: Vec<String> =
+            pictures.iter().map(|p| p.prompt.clone()).chain(pictures.iter().map(negative)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let encoded = self.model.text.encode(&texts, device);
+        for i in (0..b).filter(|&i| encoded.truncated[i]) {
+            let max = self.model.config.text.max_len;
+            let message = format!("the prompt of picture {} is longer than {max} tokens; the rest was cut", i + 1);
+            self.pending.push_back(Event::Warning { message });
+        }
+        self.pending.push_back(Event::Encoded { tokens: encoded.lengths[..b].to_vec() });
+
+        let has_negative = |p: &super::PictureRequest| p.negative.as_ref().is_some_and(|n| !n.trim().is_empty());
+        let keep: Vec<f32> =
+            (0..2 * b).map(|i| f32::from(u8::from(i < b || has_negative(&pictures[i - b])))).collect();
+        let keep = Tensor::from_data(TensorData::new(keep, [2 * b]), device);
+        let TextEmbedding { tokens, mask } = encoded.embedding;
+        self.state = State::Before(0, Prompts { tokens, mask, keep }, None);
+    }
+
+    fn start(&mut self, index: usize, prompts: Prompts, small: Option<Tensor<4>>) {
+        let stage = &self.model.stages[index];
+        let settings = self.request.stages.get(index).copied().unwrap_or_default();
+        let sampling = apply(stage.config.sampling, settings);
+        let size = stage.config.size;
+        let lowres = small.zip(stage.config.lowres).map(|(small, config)| {
+            let std = settings.lowres_std.unwrap_or(config.sample_std);
+            lowres::condition(small, size, std, self.noise(index, LOWRES_STEP))
+        });
+        let levels = sampling.sampler.levels(&stage.config.process, sampling.steps);
+        let sampler = Sampler::new(sampling.sampler, levels, self.noise(index, 0));
+        let (stages, steps) = (self.request.stages_of(&self.model.config), sampler.total());
+        self.pending.push_back(Event::StageStarted { stage: index + 1, stages, size, steps });
+        let b = self.request.pictures.len();
+        let rows = if sampling.cond_scale == 1.0 { b } else { 2 * b };
+        let text = TextInput {
+            tokens: prompts.tokens.clone().slice([0..rows]),
+            mask: prompts.mask.clone().slice([0..rows]),
+            keep: prompts.keep.clone().slice([0..rows]),
+        };
+        let cond_scale = sampling.cond_scale;
+        self.state = State::Stage(Box::new(Work { stage: index, prompts, text, lowres, cond_scale, sampler }));
+    }
+
+    async fn step(&mut self, mut work: Box<Work>) -> Result<(), RunError> {
+        let index = work.stage;
+        let stage = &self.model.stages[index];
+        let denoiser = Guided::new(stage, work.cond_scale, work.text.clone(), work.lowres.clone());
+        let mut noise = |step: usize| self.noise(index, step);
+        let Some(step) = work.sampler.step(&denoiser, &mut noise) else { return Ok(()) };
+        let last = step.done == step.total;
+        let pixels = |source| RunError::Pixels { stage: index + 1, source };
+        let preview = match self.request.previews {
+            true => Some(Picture::read(step.x0_hat.clone()).await.map_err(pixels)?),
+            false => {
+                // One value, so that the step is done when its event says so and a stop takes effect within it.
+                let corner = step.x0_hat.clone().slice([0..1, 0..1, 0..1, 0..1]);
+                corner.into_data_async().await.map_err(|e| pixels(PixelError::Device(format!("{e:?}"))))?;
+                None
+            }
+        };
+        let event = Event::Step { stage: index + 1, step: step.done, steps: step.total, preview };
+        self.pending.push_back(event);
+        if !last {
+            self.state = State::Stage(work);
+            return Ok(());
+        }
+        self.pending.push_back(Event::StageDone { stage: index + 1 });
+        if index + 1 == self.request.stages_of(&self.model.config) {
+            let pictures = Picture::read(work.sampler.x_t().clone()).await.map_err(pixels)?;
+            self.pending.push_back(Event::Done { pictures });
+        } else {
+            let small = work.sampler.x_t().clone().clamp(-1.0, 1.0);
+            self.state = State::Before(index + 1, work.prompts, Some(small));
+        }
+        Ok(())
+    }
+
+    /// The noise of one step for every picture of the batch, each from its own seed.
+    fn noise(&self, stage: usize, step: usize) -> Tensor<4> {
+        let config = &self.model.stages[stage].config;
+        noise(&self.request, stage, step, [config.unet.channels, config.size], &self.model.device)
+    }
+}
+
+fn noise(request: &Request, stage: usize, step: usize, [c, size]: [usize; 2], device: &Device) -> Tensor<4> {
+    let len = c * size * size;
+    let values: Vec<f32> = request.pictures.iter().flat_map(|p| picture_noise(p.seed, stage, step, len)).collect();
+    Tensor::from_data(TensorData::new(values, [request.pictures.len(), c, size, size]), device)
+}
+
+fn apply(mut sampling: SamplingConfig, settings: StageSettings) -> SamplingConfig {
+    sampling.steps = settings.steps.unwrap_or(sampling.steps);
+    sampling.cond_scale = settings.cond_scale.unwrap_or(sampling.cond_scale);
+    sampling.sampler = settings.sampler.unwrap_or(sampling.sampler);
+    sampling
+}

@@ -1,0 +1,204 @@
+//! A batch: pictures of the shapes world, noised, with what the network should say.
+
+use super::config::StageTraining;
+use crate::cascade::{StageConfig, lowres};
+use crate::diffusion::Level;
+use crate::noise::{Purpose, Stream};
+use crate::world::{draw, render};
+
+/// Part of a batch, on the CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examples {
+    /// How many.
+    pub count: usize,
+    /// Side of the squares.
+    pub side: usize,
+    /// `[count, 3, side, side]`, `c_in * x_t`.
+    pub input: Vec<f32>,
+    /// `[count, 3, side, side]`, what the network's output should be.
+    pub target: Vec<f32>,
+    /// `[count]`, the level as the network sees it.
+    pub c_noise: Vec<f32>,
+    /// `[count]`, the factor of each loss.
+    pub weight: Vec<f32>,
+    /// What is said of each.
+    pub captions: Vec<String>,
+    /// `[count]`, 0 where the caption is dropped.
+    pub keep: Vec<f32>,
+    /// The smaller pictures, for a stage that has them.
+    pub lowres: Option<SmallPictures>,
+}
+
+/// The smaller pictures of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SmallPictures {
+    /// `[count, 3, side, side]`, enlarged and noised.
+    pub image: Vec<f32>,
+    /// `[count]`, their log-SNR.
+    pub level: Vec<f32>,
+}
+
+/// Examples `first..first + count` of the run's `step`. Each depends on the run's seed, the stage and its own number
+/// alone, so a run that was stopped goes on with what it would have seen.
+#[must_use]
+pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<usize>) -> Examples {
+    let side = stage.training.crop.unwrap_or(stage.config.size);
+    let mut batch = Examples {
+        count: range.len(),
+        side,
+        input: Vec::new(),
+        target: Vec::new(),
+        c_noise: Vec::new(),
+        weight: Vec::new(),
+        captions: Vec::new(),
+        keep: Vec::new(),
+        lowres: stage.below.map(|_| SmallPictures { image: Vec::new(), level: Vec::new() }),
+    };
+    for i in range {
+        let number = ((stage.index as u64) << 56) | (step * stage.training.batch as u64 + i as u64);
+        add(&mut batch, seed, stage, step, number);
+    }
+    batch
+}
+
+/// Which stage, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// From 0.
+    pub index: usize,
+    /// The stage.
+    pub config: &'a StageConfig,
+    /// Its training.
+    pub training: &'a StageTraining,
+    /// Side of the pictures of the stage before.
+    pub below: Option<usize>,
+}
+
+fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u64) {
+    let sample = draw(&mut Stream::new(seed, Purpose::Scene, number), stage.training.mix(step));
+    let mut stream = Stream::new(seed, Purpose::Training, number);
+    let (size, side) = (stage.config.size, batch.side);
+    let full = render(&sample.scene, size).planes();
+
+    // A square on the grid of the smaller picture, so that both can be cut alike.
+    let factor = stage.below.map_or(1, |below| size / below);
+    let corner = [(); 2].map(|()| factor * stream.below((size - side) / factor + 1));
+    let x0 = cut(&full, size, corner, side);
+
+    let process = &stage.config.process;
+    let level = process.training_level(&mut stream);
+    let (scalings, (a, b)) = (process.scalings(level), process.target(level));
+    let Level { alpha, sigma } = level;
+    let eps = stream.normals(x0.len());
+    let mixed = |on_x0: f64, on_eps: f64| {
+        let (on_x0, on_eps) = (on_x0 as f32, on_eps as f32);
+        x0.iter().zip(&eps).map(move |(x0, eps)| on_x0 * x0 + on_eps * eps)
+    };
+    batch.input.extend(mixed(scalings.c_in * alpha, scalings.c_in * sigma));
+    batch.target.extend(mixed(a, b));
+    batch.c_noise.push(scalings.c_noise as f32);
+    batch.weight.push(stage.training.weighting.weight(process, level) as f32);
+    batch.keep.push(f32::from(u8::from(!stream.chance(stage.training.drop_caption))));
+    batch.captions.push(sample.caption);
+
+    if let (Some(lowres), Some(config), Some(below)) = (&mut batch.lowres, stage.config.lowres, stage.below) {
+        let small = shrink(&full, size, below);
+        let small = cut(&small, below, corner.map(|c| c / factor), side / factor);
+        let [low, high] = config.train_std.map(f64::ln);
+        let level = lowres::level(stream.range(low, high).exp());
+        let (alpha, sigma) = (level.alpha as f32, level.sigma as f32);
+        let enlarged = enlarge(&small, side / factor, factor);
+        lowres.image.extend(enlarged.into_iter().map(|v| alpha * v + sigma * stream.normal()));
+        lowres.level.push(level.log_snr() as f32);
+    }
+}
+
+/// A square of `side` out of three planes of `size`, `corner` its column and row.
+fn cut(planes: &[f32], size: usize, [x, y]: [usize; 2], side: usize) -> Vec<f32> {
+    let row = |c: usize, r: usize| {
+        let at = (c * size + y + r) * size + x;
+        &planes[at..at + side]
+    };
+    (0..3).flat_map(|c| (0..side).flat_map(move |r| row(c, r).iter().copied())).collect()
+}
+
+/// The mean of every square of pixels.
+fn shrink(planes: &[f32], size: usize, small: usize) -> Vec<f32> {
+    let factor = size / small;
+    let share = 1.0 / (factor * factor) as f32;
+    let mut out = vec![0.0; 3 * small * small];
+    for (i, v) in planes.iter().enumerate() {
+        let (x, y, c) = (i % size, i / size % size, i / (size * size));
+        out[(c * small + y / factor) * small + x / factor] += v * share;
+    }
+    out
+}
+
+/// Every pixel as a square of `factor`.
+fn enlarge(planes: &[f32], side: usize, factor: usize) -> Vec<f32> {
+    let big = side * factor;
+    (0..3 * big * big)
+        .map(|i| {
+            let (x, y, c) = (i % big, i / big % big, i / (big * big));
+            planes[(c * side + y / factor) * side + x / factor]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, cut, enlarge, examples, shrink};
+    use crate::train::TrainConfig;
+
+    fn place(config: &TrainConfig, index: usize) -> Place<'_> {
+        Place {
+            index,
+            config: &config.model.stages[index],
+            training: &config.stages[index],
+            below: index.checked_sub(1).map(|i| config.model.stages[i].size),
+        }
+    }
+
+    #[test]
+    fn an_example_does_not_depend_on_its_batch() {
+        let config = TrainConfig::preset("tiny").unwrap();
+        for index in [0, 1] {
+            let place = place(&config, index);
+            let all = examples(5, &place, 3, 0..4);
+            let last = examples(5, &place, 3, 3..4);
+            assert_eq!(all.input[all.input.len() / 4 * 3..], last.input[..]);
+            assert_eq!(all.captions[3], last.captions[0]);
+            assert_ne!(all.captions, examples(6, &place, 3, 0..4).captions);
+            assert_ne!(all.input, examples(5, &place, 4, 0..4).input);
+        }
+    }
+
+    /// `c_skip x_t + c_out target` is the picture, so the noise cancels and every value is in range.
+    #[test]
+    fn input_and_target_hold_the_picture() {
+        let config = TrainConfig::preset("small").unwrap();
+        let place = place(&config, 1);
+        let batch = examples(1, &place, 0, 0..8);
+        let n = batch.input.len() / batch.count;
+        assert_eq!(n, 3 * 64 * 64);
+        for i in 0..batch.count {
+            let crate::diffusion::Process::Elucidated(edm) = place.config.process else { panic!("EDM") };
+            let sigma = (4.0 * f64::from(batch.c_noise[i])).exp();
+            let s = place.config.process.scalings(crate::diffusion::Level::variance_exploding(sigma));
+            assert!((s.c_in * (edm.sigma_data.powi(2) + sigma * sigma).sqrt() - 1.0).abs() < 1e-9);
+            for j in i * n..(i + 1) * n {
+                let x0 = s.c_skip * f64::from(batch.input[j]) / s.c_in + s.c_out * f64::from(batch.target[j]);
+                assert!(x0.abs() < 1.0 + 2e-3, "{x0} at sigma {sigma}");
+            }
+        }
+    }
+
+    #[test]
+    fn squares_by_hand() {
+        let planes: Vec<f32> = (0..48).map(|v| v as f32).collect();
+        assert_eq!(cut(&planes, 4, [1, 2], 2)[..4], [9.0, 10.0, 13.0, 14.0]);
+        assert_eq!(shrink(&planes, 4, 2)[..4], [2.5, 4.5, 10.5, 12.5]);
+        assert_eq!(shrink(&enlarge(&planes, 4, 3), 12, 4).len(), 48);
+        assert!(shrink(&enlarge(&planes, 4, 2), 8, 4).iter().zip(&planes).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
