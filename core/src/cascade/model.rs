@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::config::ModelConfig;
 use super::stage::Stage;
 use crate::nn::Init;
-use crate::text::{T5Encoder, TextEncoder, Tokenizer, TokenizerError, hf_key};
+use crate::text::{T5Encoder, TextEncoder, Tokenizer, TokenizerError};
 use crate::unet::unet2d::Unet;
 use crate::weights::{Leftover, LoadError, SaveError, Storage, WeightFile, load, same, save};
 
@@ -54,14 +54,6 @@ pub enum ModelError {
     /// The tokenizer is no tokenizer.
     #[error("{TOKENIZER_FILE}: {0}")]
     Tokenizer(#[from] TokenizerError),
-    /// The tokenizer has words that the encoder does not know.
-    #[error("{TOKENIZER_FILE} has {tokens} tokens and the text encoder {known}")]
-    Vocabulary {
-        /// In the tokenizer.
-        tokens: usize,
-        /// In the encoder.
-        known: usize,
-    },
     /// A weight file is damaged or belongs elsewhere.
     #[error(transparent)]
     Weights(#[from] LoadError),
@@ -131,14 +123,10 @@ impl Model {
         };
         let config = ModelConfig::from_json(&fetch(CONFIG_FILE)?)?;
         let tokenizer = Tokenizer::from_bytes(&fetch(TOKENIZER_FILE)?)?;
-        let (tokens, known) = (tokenizer.vocab_size(), config.text.t5.vocab_size);
-        if tokens > known {
-            return Err(ModelError::Vocabulary { tokens, known });
-        }
         let file = parse(TEXT_FILE, fetch(TEXT_FILE)?, &text_metadata(&config))?;
         let t5 = T5Encoder::new(&mut Init::blank(device), &config.text.t5);
-        let t5 = load(t5, &file, |path| vec![hf_key(path)], Leftover::Refuse)?;
-        let text = TextEncoder { tokenizer, t5, max_len: config.text.max_len };
+        let t5 = load(t5, &file, |path| vec![T5Encoder::hf_key(path)], Leftover::Refuse)?;
+        let text = TextEncoder::new(tokenizer, t5, config.text.max_len)?;
         let mut stages = Vec::new();
         for (i, stage) in config.stages.iter().enumerate() {
             let name = stage_file(i + 1);
@@ -159,7 +147,7 @@ impl Model {
         let mut files = vec![
             (CONFIG_FILE.to_owned(), json),
             (TOKENIZER_FILE.to_owned(), self.text.tokenizer.to_bytes()?),
-            (TEXT_FILE.to_owned(), save(&self.text.t5, &text_metadata(&self.config), Storage::F16, hf_key).await?),
+            (TEXT_FILE.to_owned(), save(&self.text.t5, &text_metadata(&self.config), Storage::F16, T5Encoder::hf_key).await?),
         ];
         for (i, stage) in self.stages.iter().enumerate() {
             let bytes = save(&stage.unet, &metadata(&stage.config.unet), Storage::F16, str::to_owned).await?;

@@ -14,7 +14,7 @@ use super::stage::Guided;
 use crate::diffusion::Sampler;
 use crate::image::{Picture, PixelError};
 use crate::noise::picture_noise;
-use crate::text::TextEmbedding;
+use crate::text::{TextEmbedding, TokenizerError};
 use crate::unet::condition::{Lowres, TextInput};
 
 /// The noise on the smaller picture has this number where sampling steps have theirs, which stay far below.
@@ -26,6 +26,9 @@ pub enum RunError {
     /// The request makes no sense for this model.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// A prompt cannot be written in tokens.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// The pictures could not be read back.
     #[error("stage {stage}: {source}")]
     Pixels {
@@ -97,7 +100,7 @@ impl Run {
                 return Ok(Some(event));
             }
             match std::mem::replace(&mut self.state, State::End) {
-                State::Start => self.encode(),
+                State::Start => self.encode()?,
                 State::Before(stage, prompts, small) => self.start(stage, prompts, small),
                 State::Stage(work) => self.step(work).await?,
                 State::End => return Ok(None),
@@ -105,7 +108,7 @@ impl Run {
         }
     }
 
-    fn encode(&mut self) {
+    fn encode(&mut self) -> Result<(), RunError> {
         let device = &self.model.device;
         let pictures = &self.request.pictures;
         let b = pictures.len();
@@ -113,7 +116,7 @@ impl Run {
         let texts: Vec<String> =
             pictures.iter().map(|p| p.prompt.clone()).chain(pictures.iter().map(negative)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let encoded = self.model.text.encode(&texts, device);
+        let encoded = self.model.text.encode(&texts, device)?;
         for i in (0..b).filter(|&i| encoded.truncated[i]) {
             let max = self.model.config.text.max_len;
             let message = format!("the prompt of picture {} is longer than {max} tokens; the rest was cut", i + 1);
@@ -127,6 +130,7 @@ impl Run {
         let keep = Tensor::from_data(TensorData::new(keep, [2 * b]), device);
         let TextEmbedding { tokens, mask } = encoded.embedding;
         self.state = State::Before(0, Prompts { tokens, mask, keep }, None);
+        Ok(())
     }
 
     fn start(&mut self, index: usize, prompts: Prompts, small: Option<Tensor<4>>) {

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::params::{Flat, Graph, replace, values};
 use super::trainer::Trainer;
-use crate::weights::save::{Tensors, assemble};
+use crate::weights::save::Tensors;
 use crate::weights::{LoadError, SaveError, Storage, WeightFile, named};
 
 /// Why a checkpoint could not be taken up.
@@ -35,11 +35,11 @@ const PARTS: [&str; 4] = ["param", "ema", "mean", "square"];
 pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError> {
     let params = values(&trainer.networks);
     let slots = named(&trainer.networks);
-    let mut tensors = Tensors::new();
+    let mut tensors = Tensors::new(Storage::F32);
     let lists = [&params, &trainer.ema.average, &trainer.adamw.mean, &trainer.adamw.square];
     for (part, list) in PARTS.iter().zip(lists) {
         for (slot, tensor) in slots.iter().zip(list) {
-            tensors.add(format!("{part}.{}", slot.path), slot.shape.clone(), tensor.clone(), Storage::F32).await?;
+            tensors.add(format!("{part}.{}", slot.path), slot.shape.clone(), tensor.clone()).await?;
         }
     }
     let metadata = BTreeMap::from([
@@ -48,7 +48,7 @@ pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError>
         ("ema_steps".to_owned(), trainer.ema.steps.to_string()),
         ("config".to_owned(), config.to_owned()),
     ]);
-    Ok(assemble(&metadata, Storage::F32, &tensors))
+    Ok(tensors.assemble(&metadata))
 }
 
 /// Brings `trainer`, fresh from the same config, to where the checkpoint was saved.
@@ -67,7 +67,7 @@ pub fn restore(trainer: &mut Trainer, file: &WeightFile) -> Result<(), Checkpoin
     }
     let mut lists = lists.into_iter();
     let mut next = || lists.next().unwrap_or_default();
-    trainer.networks = replace(trainer.networks.clone(), next(), Graph::Tracked);
+    trainer.networks = replace(trainer.networks.clone(), next(), Graph::None);
     trainer.ema.average = next();
     trainer.adamw.mean = next();
     trainer.adamw.square = next();

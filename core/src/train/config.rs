@@ -183,7 +183,7 @@ fn small() -> TrainConfig {
         name: "shapes-small".into(),
         text,
         stages: vec![
-            StageConfig { size: 32, process: elucidated(0.0, 1.4), unet: base, lowres: None, sampling: sampling(18, 3.0) },
+            StageConfig { size: 32, process: elucidated(0.0, 1.3), unet: base, lowres: None, sampling: sampling(18, 3.0) },
             StageConfig {
                 size: 128,
                 process: elucidated(-0.8, 1.4),
@@ -194,23 +194,24 @@ fn small() -> TrainConfig {
         ],
     };
     let first = StageTraining {
-        steps: 30_000,
-        batch: 32,
-        micro_batch: 32,
+        steps: 28_000,
+        batch: 16,
+        micro_batch: 8,
         crop: None,
         loss: LossKind::L2,
         weighting: Weighting::default(),
         drop_caption: 0.1,
-        optim: OptimConfig::default(),
-        ema: EmaConfig { beta: 0.9995, update_every: 5, ..EmaConfig::default() },
+        optim: OptimConfig { learning_rate: 8e-4, warmup: 500, ..OptimConfig::default() },
+        ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.1, mix: Mix::first_steps() },
-            Phase { until: 0.4, mix: one_object() },
+            Phase { until: 0.12, mix: Mix::first_steps() },
+            Phase { until: 0.6, mix: one_object() },
             Phase { until: 1.0, mix: Mix { kinds: mostly_one(), ..Mix::default() } },
         ],
     };
     let second = StageTraining {
         steps: 6_000,
+        batch: 16,
         crop: Some(64),
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..first.clone()
@@ -222,7 +223,7 @@ fn small() -> TrainConfig {
         stages: vec![first, second],
         checkpoint_every: 500,
         keep_checkpoints: 3,
-        log_every: 20,
+        log_every: 50,
     }
 }
 
@@ -274,7 +275,7 @@ fn level(mult: usize, cross_attention: bool, attention: usize) -> LevelConfig {
 
 /// EDM with training levels about the noise at which the shapes of this world take form.
 fn elucidated(p_mean: f64, p_std: f64) -> Process {
-    Process::Elucidated(Elucidated { sigma_min: 0.01, sigma_data: 0.7, p_mean, p_std, ..Elucidated::default() })
+    Process::Elucidated(Elucidated { sigma_min: 0.01, sigma_max: 50.0, sigma_data: 0.7, p_mean, p_std, ..Elucidated::default() })
 }
 
 fn sampling(steps: usize, cond_scale: f64) -> SamplingConfig {
@@ -296,11 +297,11 @@ fn mostly_one() -> Kinds {
         position: 2.0,
         digit: 1.0,
         detailed: 1.0,
-        pair: 1.5,
-        relation: 1.0,
-        counting: 1.0,
-        detailed_pair: 0.5,
-        gathering: 0.25,
+        pair: 1.0,
+        relation: 0.7,
+        counting: 0.7,
+        detailed_pair: 0.3,
+        gathering: 0.2,
     }
 }
 

@@ -1,5 +1,9 @@
 //! One stage being trained: network, optimiser, average, and what a step does to them.
 
+use std::ops::Range;
+#[cfg(feature = "native")]
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -10,7 +14,7 @@ use super::optim::{Adamw, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
 use crate::cascade::{StageConfig, TextModelConfig};
 use crate::nn::Init;
-use crate::text::{T5Encoder, TextEmbedding, Tokenizer};
+use crate::text::{T5Encoder, TextEmbedding, Tokenizer, TokenizerError};
 use crate::unet::condition::{Conditioning, Lowres, TextInput};
 use crate::unet::unet2d::Unet;
 use crate::weights::named;
@@ -47,7 +51,7 @@ pub struct StepReport {
 /// A stage being trained.
 #[derive(Debug)]
 pub struct Trainer {
-    /// The networks as they are; their parameters join a graph.
+    /// The networks as they are, outside any graph.
     pub networks: Networks,
     /// The optimiser.
     pub adamw: Adamw,
@@ -57,6 +61,9 @@ pub struct Trainer {
     pub step: u64,
     /// The device without gradients.
     pub device: Device,
+    /// One for each core of a CPU device.
+    #[cfg(feature = "native")]
+    pools: Arc<Vec<rayon::ThreadPool>>,
 }
 
 impl Trainer {
@@ -70,8 +77,16 @@ impl Trainer {
         let params = values(&networks);
         let decays = named(&networks).iter().map(|p| decays(&p.path, p.shape.len())).collect();
         let adamw = Adamw::new(&params, decays);
-        let networks = replace(networks, params.clone(), Graph::Tracked);
-        Self { networks, adamw, ema: Ema::new(params), step: 0, device: device.clone() }
+        let networks = replace(networks, params.clone(), Graph::None);
+        Self {
+            networks,
+            adamw,
+            ema: Ema::new(params),
+            step: 0,
+            device: device.clone(),
+            #[cfg(feature = "native")]
+            pools: Arc::new(pools(device)),
+        }
     }
 
     /// The averaged networks, outside any graph.
@@ -81,60 +96,104 @@ impl Trainer {
     }
 
     /// One step of the optimiser on the next batch.
-    pub fn step(&mut self, seed: u64, place: &Place<'_>, words: &Words) -> StepReport {
+    ///
+    /// # Errors
+    /// If a caption cannot be written in tokens.
+    pub fn step(&mut self, seed: u64, place: &Place<'_>, words: &Words) -> Result<StepReport, TokenizerError> {
         let training = place.training;
-        let mut sum: Option<Flat> = None;
-        let mut total: Option<Tensor<1>> = None;
-        for start in (0..training.batch).step_by(training.micro_batch) {
-            let range = start..(start + training.micro_batch).min(training.batch);
-            let batch = examples(seed, place, self.step, range);
-            let share = batch.count as f32 / training.batch as f32;
-            let loss = self.loss(&batch, training, words) * share;
-            let grads = gradients(&self.networks, loss.backward());
-            let loss = loss.inner();
-            total = Some(match total {
-                Some(total) => total + loss,
-                None => loss,
-            });
+        let batch = training.batch;
+        let ranges = (0..batch).step_by(training.micro_batch).map(|start| start..(start + training.micro_batch).min(batch));
+        let params = values(&self.networks);
+        let parts = self.side_by_side(ranges.collect(), |range| {
+            // Its own leaves, so that the graphs of two parts never meet.
+            let networks = replace(self.networks.clone(), params.clone(), Graph::Tracked);
+            let examples = examples(seed, place, self.step, range);
+            let share = examples.count as f32 / batch as f32;
+            let loss = self.loss(&networks, &examples, training, words)? * share;
+            let grads = gradients(&networks, loss.backward());
+            Ok((grads, loss.inner()))
+        });
+        let mut sum: Option<(Flat, Tensor<1>)> = None;
+        for part in parts {
+            let (grads, loss) = part?;
             sum = Some(match sum {
-                Some(sum) => sum.into_iter().zip(grads).map(|(a, b)| a + b).collect(),
-                None => grads,
+                Some((sum, total)) => (sum.into_iter().zip(grads).map(|(a, b)| a + b).collect(), total + loss),
+                None => (grads, loss),
             });
         }
-        let (Some(sum), Some(loss)) = (sum, total) else { unreachable!("a batch has at least one example") };
+        let Some((sum, loss)) = sum else { unreachable!("a batch has at least one example") };
         let (grads, grad_norm) = clip(sum, training.optim.clip_norm);
         let rate = training.optim.rate(self.step, training.steps);
-        let params = self.adamw.step(&training.optim, rate, values(&self.networks), grads);
+        let params = self.adamw.step(&training.optim, rate, params, grads);
         self.ema.update(&training.ema, &params);
-        self.networks = replace(self.networks.clone(), params, Graph::Tracked);
+        self.networks = replace(self.networks.clone(), params, Graph::None);
         self.step += 1;
-        StepReport { loss, grad_norm }
+        Ok(StepReport { loss, grad_norm })
+    }
+
+    /// The parts of a batch: one after the other on a GPU, each on a core of its own on a CPU, where most operations
+    /// are too small to be worth sharing. Either way the results are the same to the last bit.
+    #[cfg(feature = "native")]
+    fn side_by_side<T: Send>(&self, ranges: Vec<Range<usize>>, part: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+        if self.pools.is_empty() {
+            return ranges.into_iter().map(part).collect();
+        }
+        let mut results = Vec::new();
+        for together in ranges.chunks(self.pools.len()) {
+            std::thread::scope(|scope| {
+                let part = &part;
+                let pools = self.pools.iter().zip(together);
+                let handles: Vec<_> =
+                    pools.map(|(pool, range)| scope.spawn(move || pool.install(|| part(range.clone())))).collect();
+                for handle in handles {
+                    results.push(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                }
+            });
+        }
+        results
+    }
+
+    #[cfg(not(feature = "native"))]
+    fn side_by_side<T>(&self, ranges: Vec<Range<usize>>, part: impl Fn(Range<usize>) -> T) -> Vec<T> {
+        ranges.into_iter().map(part).collect()
     }
 
     /// The mean loss of a batch.
     ///
+    /// # Errors
+    /// If a caption cannot be written in tokens.
+    ///
     /// # Shapes
     /// - output: `[1]`
-    pub fn loss(&self, batch: &Examples, training: &StageTraining, words: &Words) -> Tensor<1> {
+    pub fn loss(
+        &self,
+        networks: &Networks,
+        batch: &Examples,
+        training: &StageTraining,
+        words: &Words,
+    ) -> Result<Tensor<1>, TokenizerError> {
         let device = &self.device.clone().autodiff();
         let (b, side) = (batch.count, batch.side);
         let maps = |values: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(values.clone(), [b, 3, side, side]), device);
         let each = |values: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(values.clone(), [b]), device);
-        let TextEmbedding { tokens, mask } = self.encode(&batch.captions, words, device);
+        let TextEmbedding { tokens, mask } = self.encode(networks, &batch.captions, words, device)?;
         let conditioning = Conditioning {
             text: Some(TextInput { tokens, mask, keep: each(&batch.keep) }),
             lowres: batch.lowres.as_ref().map(|small| Lowres { image: maps(&small.image), level: each(&small.level) }),
             ..Conditioning::default()
         };
-        let output = self.networks.unet.forward(maps(&batch.input), each(&batch.c_noise), &conditioning);
+        let output = networks.unet.forward(maps(&batch.input), each(&batch.c_noise), &conditioning);
         let losses = training.loss.per_picture(output, maps(&batch.target));
-        (losses * each(&batch.weight)).mean()
+        Ok((losses * each(&batch.weight)).mean())
     }
 
-    fn encode(&self, captions: &[String], words: &Words, device: &Device) -> TextEmbedding {
+    fn encode(
+        &self,
+        networks: &Networks,
+        captions: &[String], words: &Words, device: &Device) -> Result<TextEmbedding, TokenizerError> {
         let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let tokens = words.tokenizer.encode(&captions, words.max_len);
-        match (&self.networks.t5, &words.frozen) {
+        let tokens = words.tokenizer.encode(&captions, words.max_len)?;
+        Ok(match (&networks.t5, &words.frozen) {
             (Some(t5), _) => {
                 let (ids, mask) = tokens.tensors(device);
                 TextEmbedding { tokens: t5.forward(ids, mask.clone()), mask }
@@ -145,8 +204,18 @@ impl Trainer {
                 TextEmbedding { tokens: Tensor::from_inner(encoded), mask: Tensor::from_inner(mask) }
             }
             (None, None) => unreachable!("a stage has a text encoder, its own or a frozen one"),
-        }
+        })
     }
+}
+
+/// A pool of one thread for each core, if `device` is a CPU.
+#[cfg(feature = "native")]
+fn pools(device: &Device) -> Vec<rayon::ThreadPool> {
+    if *device != Device::flex() {
+        return Vec::new();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..cores).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()).collect()
 }
 
 /// Matrices and convolutions lose weight; gains, biases and whatever stands for a token do not.

@@ -1,0 +1,198 @@
+//! The folder of a run. Nothing in it is ever half written: files go to a scratch file, are synced and renamed.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file or folder does not do what it should.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another run is at work.
+    #[error("{}: another run is at work here", .0.display())]
+    Locked(PathBuf),
+    /// The folder holds a run already.
+    #[error("{}: there is a run here already; go on with it by --resume, or take another folder", .0.display())]
+    Occupied(PathBuf),
+    /// Nothing to go on with.
+    #[error("{}: there is no run here to resume", .0.display())]
+    Nothing(PathBuf),
+    /// The run has another config.
+    #[error("{}: the run here has another config: {difference}", path.display())]
+    OtherConfig {
+        /// The folder.
+        path: PathBuf,
+        /// The first line that differs.
+        difference: String,
+    },
+}
+
+/// A run's folder, locked until this is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Held, not read: the lock goes with it.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens `path`, for a new run with `config` or, with `resume`, for the run that is there.
+    ///
+    /// # Errors
+    /// If it cannot be written, is in use, holds a run when none should be there, none when one should, or another.
+    pub fn open(path: &Path, config: &str, resume: bool) -> Result<Self, FolderError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FolderError::Io { path, source }
+        };
+        let is_there = path.join("train.json").is_file();
+        if resume && !is_there {
+            return Err(FolderError::Nothing(path.to_owned()));
+        }
+        let checkpoints = path.join("checkpoints");
+        fs::create_dir_all(&checkpoints).map_err(failed(&checkpoints))?;
+        let model = path.join("model");
+        fs::create_dir_all(&model).map_err(failed(&model))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(FolderError::Locked(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(FolderError::Io { path: lock_path, source }),
+        }
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        match (is_there, resume) {
+            (true, false) => return Err(FolderError::Occupied(path.to_owned())),
+            (true, true) => folder.compare(config)?,
+            (false, _) => folder.write("train.json", config.as_bytes())?,
+        }
+        Ok(folder)
+    }
+
+    fn compare(&self, config: &str) -> Result<(), FolderError> {
+        let found = self.read_optional("train.json")?.unwrap_or_default();
+        let found = String::from_utf8_lossy(&found);
+        let differs = found.lines().zip(config.lines()).find(|(a, b)| a != b);
+        match differs {
+            Some((found, wanted)) => {
+                let difference = format!("{:?} and not {:?}", found.trim(), wanted.trim());
+                Err(FolderError::OtherConfig { path: self.path.clone(), difference })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes of a file, if it is there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_optional(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FolderError::Io { path, source }),
+        }
+    }
+
+    /// Writes a file whole.
+    ///
+    /// # Errors
+    /// If the disk refuses; the old file, if any, stays.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        write_atomic(&path, bytes).map_err(|source| FolderError::Io { path, source })
+    }
+
+    /// Adds a line to a file. A line that a crash cut short is the last one.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn append(&self, name: &str, line: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        let write = || File::options().create(true).append(true).open(&path)?.write_all(format!("{line}\n").as_bytes());
+        write().map_err(|source| FolderError::Io { path: path.clone(), source })
+    }
+
+    /// Writes a checkpoint and removes all but the last `keep` of its stage.
+    ///
+    /// # Errors
+    /// If the disk refuses; older checkpoints stay.
+    pub fn write_checkpoint(&self, stage: usize, step: u64, bytes: &[u8], keep: usize) -> Result<PathBuf, FolderError> {
+        let name = format!("checkpoints/{}{step:08}.safetensors", prefix(stage));
+        self.write(&name, bytes)?;
+        let all = self.checkpoints(stage)?;
+        for (_, old) in &all[..all.len().saturating_sub(keep)] {
+            fs::remove_file(old).map_err(|source| FolderError::Io { path: old.clone(), source })?;
+        }
+        Ok(self.path.join(name))
+    }
+
+    /// The newest checkpoint of a stage: its name and its bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn latest_checkpoint(&self, stage: usize) -> Result<Option<(String, Vec<u8>)>, FolderError> {
+        let Some((_, path)) = self.checkpoints(stage)?.pop() else { return Ok(None) };
+        let bytes = fs::read(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
+        Ok(Some((path.display().to_string(), bytes)))
+    }
+
+    /// Whether the newest checkpoint of a stage is older than `step`.
+    #[must_use]
+    pub fn is_behind(&self, stage: usize, step: u64) -> bool {
+        let newest = self.checkpoints(stage).ok().and_then(|mut all| all.pop());
+        newest.is_none_or(|(at, _)| at < step)
+    }
+
+    /// Steps and paths, oldest first. Scratch files of a run that was killed have other names.
+    fn checkpoints(&self, stage: usize) -> Result<Vec<(u64, PathBuf)>, FolderError> {
+        let folder = self.path.join("checkpoints");
+        let failed = |source| FolderError::Io { path: folder.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let step = name.strip_prefix(&prefix(stage)).and_then(|rest| rest.strip_suffix(".safetensors"));
+            if let Some(step) = step.and_then(|step| step.parse().ok()) {
+                found.push((step, path));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn prefix(stage: usize) -> String {
+    format!("stage{}-", stage + 1)
+}
+
+/// Writes a file so that a reader, or a crash at any moment, finds the old bytes or the new ones: to a scratch file
+/// beside it, synced, renamed.
+///
+/// # Errors
+/// What the system says; the scratch file is removed.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut scratch = path.as_os_str().to_owned();
+    scratch.push(format!(".{}.scratch", std::process::id()));
+    let scratch = PathBuf::from(scratch);
+    let write = || {
+        let mut file = File::create(&scratch)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&scratch, path)?;
+        // The name itself is on disk only when its folder is; not every system can sync one.
+        if let Some(Ok(folder)) = path.parent().map(File::open) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&scratch)))
+}

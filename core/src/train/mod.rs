@@ -1,0 +1,24 @@
+//! Training: from scenes of the shapes world to a model.
+//!
+//! ```text
+//! config ─► data: scene ─► picture, caption, noise ─► trainer: loss ─► gradients ─► clip ─► AdamW ─► average
+//!                                                        │
+//!                                          run: checkpoint, metrics, model ─► folder
+//! ```
+//!
+//! Nothing random is kept: step 70 draws from the streams of step 70, so a run that was stopped goes on exactly.
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod ema;
+pub mod folder;
+pub mod optim;
+pub mod params;
+pub mod run;
+#[cfg(test)]
+mod testing;
+pub mod trainer;
+
+pub use config::{Phase, StageTraining, TrainConfig};
+pub use run::{Metrics, RunOptions, TrainError, TrainEvent, TrainRun};

@@ -1,0 +1,346 @@
+//! A training run in a folder: stages one after the other, checkpoints, metrics. The caller owns the loop.
+//!
+//! | in the folder | what |
+//! | --- | --- |
+//! | `train.json` | the config; a resumed run must have the same |
+//! | `tokenizer.json` | made once, at the start |
+//! | `checkpoints/stage1-00001000.safetensors` | the last few of each stage |
+//! | `metrics.jsonl` | a line for every few steps |
+//! | `model/` | what is trained so far, as a model that can be sampled |
+//! | `lock` | held while a run works here |
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use serde::Serialize;
+
+use super::checkpoint::{self, CheckpointError};
+use super::config::TrainConfig;
+use super::data::Place;
+use super::folder::{Folder, FolderError};
+use super::trainer::{Networks, StepReport, Trainer, Words};
+use crate::cascade::{Model, ModelConfig, ModelError, Stage};
+use crate::noise::{Purpose, Stream};
+use crate::text::tokenizer_training::train_tokenizer;
+use crate::text::{TextEncoder, Tokenizer, TokenizerError};
+use crate::weights::{LoadError, SaveError, WeightFile};
+use crate::world::{Mix, draw};
+
+/// Captions the tokenizer is made from.
+const TOKENIZER_CAPTIONS: u64 = 20_000;
+
+/// One thing that happened in a run. Stages and steps count from 1.
+#[derive(Debug, Clone)]
+pub enum TrainEvent {
+    /// A stage begins, or goes on.
+    StageStarted {
+        /// Which.
+        stage: usize,
+        /// Of how many.
+        stages: usize,
+        /// Steps already done.
+        done: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Numbers in its networks.
+        parameters: usize,
+    },
+    /// A step is done.
+    Step {
+        /// Pictures in the step.
+        pictures: usize,
+        /// What was measured, every few steps.
+        metrics: Option<Metrics>,
+    },
+    /// A checkpoint is on disk, and with it a model that can be sampled.
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The model of the stages so far.
+        model: Arc<Model>,
+        /// The stage.
+        stage: usize,
+        /// Its steps so far.
+        step: u64,
+    },
+    /// A stage is done.
+    StageDone {
+        /// Which.
+        stage: usize,
+    },
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Metrics {
+    /// The stage, from 1.
+    pub stage: usize,
+    /// Steps done.
+    pub step: u64,
+    /// Pictures seen.
+    pub pictures: u64,
+    /// The mean loss since the last line.
+    pub loss: f64,
+    /// The global norm of the last gradient before clipping.
+    pub grad_norm: f64,
+    /// The learning rate of the last step.
+    pub learning_rate: f64,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The config makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The folder does not do what it should.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A checkpoint is damaged or of another run.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A weight file is damaged.
+    #[error(transparent)]
+    Weights(#[from] LoadError),
+    /// Weights cannot be saved.
+    #[error("{0}; the last checkpoint is kept")]
+    Save(#[from] SaveError),
+    /// The model cannot be put together.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The tokenizer cannot be made or read.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A later stage before an earlier one.
+    #[error("stage {stage} needs stage {} trained to its end first", stage - 1)]
+    Order {
+        /// The stage that was asked for.
+        stage: usize,
+    },
+    /// Training went astray.
+    #[error("the loss is {loss} after step {step} of stage {stage}; the last checkpoint is kept")]
+    Diverged {
+        /// The stage, from 1.
+        stage: usize,
+        /// The step.
+        step: u64,
+        /// What it is.
+        loss: f64,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// What a run is asked to do.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The stages to train, from 1; all if empty. The others must be there already.
+    pub stages: Vec<usize>,
+    /// Go on from what the folder has; without it the folder must have nothing.
+    pub resume: bool,
+}
+
+/// A run at work.
+#[derive(Debug)]
+pub struct TrainRun {
+    config: TrainConfig,
+    json: String,
+    folder: Folder,
+    device: Device,
+    words: Words,
+    /// What is trained so far: the encoder of the first stage, and the network of each.
+    done: Vec<Networks>,
+    left: VecDeque<usize>,
+    current: Option<(usize, Trainer)>,
+    /// Losses since the last line of metrics.
+    losses: Vec<Tensor<1>>,
+}
+
+impl TrainRun {
+    /// Opens the folder and locks it.
+    ///
+    /// # Errors
+    /// If the config makes no sense, the folder holds another run, or one is at work there.
+    pub fn open(config: TrainConfig, out: &Path, options: &RunOptions, device: &Device) -> Result<Self, TrainError> {
+        config.validate().map_err(TrainError::Config)?;
+        let stages = config.stages.len();
+        if let Some(stage) = options.stages.iter().find(|stage| !(1..=stages).contains(*stage)) {
+            return Err(TrainError::Config(format!("there is no stage {stage}; this model has {stages}")));
+        }
+        let json = serde_json::to_string_pretty(&config).map_err(|e| TrainError::Config(e.to_string()))?;
+        let folder = Folder::open(out, &json, options.resume)?;
+        let tokenizer = match folder.read_optional("tokenizer.json")? {
+            Some(bytes) => Tokenizer::from_bytes(&bytes)?,
+            None => {
+                let bytes = tokenizer(&config)?;
+                folder.write("tokenizer.json", &bytes)?;
+                Tokenizer::from_bytes(&bytes)?
+            }
+        };
+        let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
+        let left = (1..=stages).filter(|stage| options.stages.is_empty() || options.stages.contains(stage));
+        let left = left.map(|stage| stage - 1).collect();
+        let device = device.clone();
+        Ok(Self { config, json, folder, device, words, done: Vec::new(), left, current: None, losses: Vec::new() })
+    }
+
+    /// Works until there is something to tell: at most one step. Nothing when all is done.
+    ///
+    /// # Errors
+    /// If the disk, the device or the training itself fails; what was saved stays.
+    pub async fn next(&mut self) -> Result<Option<TrainEvent>, TrainError> {
+        let Some((index, trainer)) = &mut self.current else { return self.start() };
+        let index = *index;
+        let training = &self.config.stages[index];
+        if trainer.step >= training.steps {
+            let networks = trainer.averaged();
+            self.finish(index, networks);
+            return Ok(Some(TrainEvent::StageDone { stage: index + 1 }));
+        }
+        if trainer.step > 0 && trainer.step.is_multiple_of(self.config.checkpoint_every) && self.folder.is_behind(index, trainer.step) {
+            return self.checkpoint().await.map(Some);
+        }
+        let place = place(&self.config, index);
+        let report = trainer.step(self.config.seed, &place, &self.words)?;
+        let pictures = training.batch;
+        let last = trainer.step == training.steps;
+        let log = trainer.step.is_multiple_of(self.config.log_every) || last;
+        self.losses.push(report.loss.clone());
+        let metrics = if log { Some(self.measure(&report).await?) } else { None };
+        if last {
+            // The stage ends on a checkpoint.
+            self.save().await?;
+        }
+        Ok(Some(TrainEvent::Step { pictures, metrics }))
+    }
+
+    /// Saves where the run is; what it has to be resumed from. Nothing between stages.
+    ///
+    /// # Errors
+    /// If the disk or the device fails, or a number is not finite.
+    pub async fn save(&mut self) -> Result<Option<PathBuf>, TrainError> {
+        let Some((index, trainer)) = &self.current else { return Ok(None) };
+        let bytes = checkpoint::save(trainer, &self.json).await?;
+        let path = self.folder.write_checkpoint(*index, trainer.step, &bytes, self.config.keep_checkpoints)?;
+        let model = self.model()?;
+        for (name, bytes) in model.files().await? {
+            self.folder.write(&format!("model/{name}"), &bytes)?;
+        }
+        Ok(Some(path))
+    }
+
+    /// The stages so far as a model.
+    fn model(&self) -> Result<Model, TrainError> {
+        let current = self.current.as_ref().map(|(_, trainer)| trainer.averaged());
+        let networks: Vec<&Networks> = self.done.iter().chain(&current).collect();
+        let t5 = networks.iter().find_map(|n| n.t5.clone()).ok_or(TrainError::Order { stage: 2 })?;
+        let config = ModelConfig {
+            stages: self.config.model.stages[..networks.len()].to_vec(),
+            ..self.config.model.clone()
+        };
+        let text = TextEncoder::new(self.words.tokenizer.clone(), t5, self.words.max_len)?;
+        let stages = networks.iter().zip(&config.stages);
+        let stages = stages.map(|(n, config)| Stage { config: config.clone(), unet: n.unet.clone() }).collect();
+        Ok(Model { config, text, stages, device: self.device.clone(), hash: String::new() })
+    }
+
+    async fn checkpoint(&mut self) -> Result<TrainEvent, TrainError> {
+        let path = self.save().await?.unwrap_or_default();
+        let model = Arc::new(self.model()?);
+        let Some((index, trainer)) = &self.current else { return Err(TrainError::Order { stage: 1 }) };
+        Ok(TrainEvent::Checkpoint { path, model, stage: index + 1, step: trainer.step })
+    }
+
+    /// Begins the next stage, or takes it up; stages that need no training are read and passed over.
+    fn start(&mut self) -> Result<Option<TrainEvent>, TrainError> {
+        let Some(index) = self.left.pop_front() else { return Ok(None) };
+        while self.done.len() < index {
+            let stage = self.done.len();
+            let trainer = self.trainer(stage)?;
+            if trainer.step < self.config.stages[stage].steps {
+                return Err(TrainError::Order { stage: index + 1 });
+            }
+            self.finish(stage, trainer.averaged());
+        }
+        let trainer = self.trainer(index)?;
+        let event = TrainEvent::StageStarted {
+            stage: index + 1,
+            stages: self.config.stages.len(),
+            done: trainer.step,
+            steps: self.config.stages[index].steps,
+            parameters: trainer.ema.average.iter().map(|t| t.dims()[0]).sum(),
+        };
+        self.current = Some((index, trainer));
+        Ok(Some(event))
+    }
+
+    /// A stage as the folder has it.
+    fn trainer(&self, index: usize) -> Result<Trainer, TrainError> {
+        let text = (index == 0).then_some(&self.config.model.text);
+        let seed = self.config.seed.wrapping_add(index as u64);
+        let mut trainer = Trainer::new(seed, &self.config.model.stages[index], text, &self.device);
+        if let Some((name, bytes)) = self.folder.latest_checkpoint(index)? {
+            checkpoint::restore(&mut trainer, &WeightFile::parse(name, bytes)?)?;
+        }
+        Ok(trainer)
+    }
+
+    fn finish(&mut self, index: usize, networks: Networks) {
+        if index == 0 {
+            self.words.frozen.clone_from(&networks.t5);
+        }
+        self.done.push(networks);
+        self.current = None;
+        self.losses.clear();
+    }
+
+    async fn measure(&mut self, report: &StepReport) -> Result<Metrics, TrainError> {
+        let losses = std::mem::take(&mut self.losses);
+        let count = losses.len();
+        let loss = scalar(Tensor::cat(losses, 0).sum()).await? / count as f64;
+        let grad_norm = scalar(report.grad_norm.clone()).await?;
+        let Some((index, trainer)) = &self.current else { return Err(TrainError::Order { stage: 1 }) };
+        let (stage, step) = (index + 1, trainer.step);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            return Err(TrainError::Diverged { stage, step, loss });
+        }
+        let training = &self.config.stages[*index];
+        let metrics = Metrics {
+            stage,
+            step,
+            pictures: step * training.batch as u64,
+            loss,
+            grad_norm,
+            learning_rate: training.optim.rate(step - 1, training.steps),
+        };
+        let line = serde_json::to_string(&metrics).map_err(|e| TrainError::Config(e.to_string()))?;
+        self.folder.append("metrics.jsonl", &line)?;
+        Ok(metrics)
+    }
+}
+
+fn place(config: &TrainConfig, index: usize) -> Place<'_> {
+    Place {
+        index,
+        config: &config.model.stages[index],
+        training: &config.stages[index],
+        below: index.checked_sub(1).map(|below| config.model.stages[below].size),
+    }
+}
+
+/// A tokenizer from captions of all kinds.
+fn tokenizer(config: &TrainConfig) -> Result<Vec<u8>, TrainError> {
+    let mix = Mix { synonyms: 0.5, digits: 0.5, ..Mix::default() };
+    let caption = |i: u64| draw(&mut Stream::new(config.seed, Purpose::Caption, i), &mix).caption;
+    Ok(train_tokenizer((0..TOKENIZER_CAPTIONS).map(caption), config.vocabulary)?)
+}
+
+async fn scalar(tensor: Tensor<1>) -> Result<f64, TrainError> {
+    let device = |e: &dyn std::fmt::Debug| TrainError::Device(format!("{e:?}"));
+    let data = tensor.into_data_async().await.map_err(|e| device(&e))?;
+    let values: Vec<f32> = data.try_into_vec_as().map_err(|e| device(&e))?;
+    Ok(f64::from(values[0]))
+}

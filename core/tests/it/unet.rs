@@ -1,0 +1,187 @@
+//! Whole networks against imagen-pytorch's `Unet`.
+
+use burn::tensor::{Device, Tensor};
+use firefall_core::nn::Init;
+use firefall_core::nn::attention::AttentionSize;
+use firefall_core::nn::attention::perceiver::PerceiverConfig;
+use firefall_core::unet::{
+    Conditioning, LevelConfig, Lowres, Stem, TextConfig, TextInput, Unet, UnetConfig, Upsampling,
+};
+
+use crate::support::Golden;
+
+/// What the three have in common, with the given levels.
+fn config(levels: &[(usize, usize, bool)]) -> UnetConfig {
+    let level = |&(mult, resnet_blocks, attends): &(usize, usize, bool)| LevelConfig {
+        mult,
+        resnet_blocks,
+        attention: usize::from(attends),
+        cross_attention: attends,
+    };
+    let pool = PerceiverConfig { latents: 4, ..PerceiverConfig::default() };
+    UnetConfig {
+        dim: 8,
+        cond_dim: Some(12),
+        attn: AttentionSize { heads: 2, dim_head: 8 },
+        text: Some(TextConfig { embed_dim: 10, max_len: 12, pool: Some(pool) }),
+        levels: levels.iter().map(level).collect(),
+        ..UnetConfig::default()
+    }
+}
+
+fn base() -> UnetConfig {
+    config(&[(1, 1, false), (2, 2, true)])
+}
+
+fn super_resolution() -> UnetConfig {
+    UnetConfig {
+        memory_efficient: true,
+        lowres_cond: true,
+        stem_to_end: true,
+        combine_upsample_maps: true,
+        ..config(&[(1, 1, false), (2, 1, false), (4, 2, true)])
+    }
+}
+
+fn plain() -> UnetConfig {
+    UnetConfig {
+        text: Some(TextConfig { embed_dim: 10, max_len: 12, pool: None }),
+        stem: Stem::Conv(7),
+        upsampling: Upsampling::Nearest,
+        global_context: false,
+        scale_skips: false,
+        final_resnet_block: false,
+        self_cond: true,
+        cond_images_channels: 3,
+        middle_attention: 0,
+        ..base()
+    }
+}
+
+fn build(golden: &Golden, config: &UnetConfig, device: &Device) -> Unet {
+    config.validate().unwrap();
+    golden.fill(Unet::new(&mut Init::blank(device), config), ["", ""])
+}
+
+/// Text with its mask, or all ones without; kept or dropped for the whole batch.
+fn text(golden: &Golden, mask: bool, keep: bool, device: &Device) -> TextInput {
+    let tokens: Tensor<3> = golden.input("text_embeds", device);
+    let [b, n, _] = tokens.dims();
+    let mask = if mask { golden.input("text_mask", device) } else { Tensor::ones([b, n], device) };
+    TextInput { tokens, mask, keep: Tensor::full([b], f32::from(u8::from(keep)), device) }
+}
+
+#[track_caller]
+fn check(golden: &Golden, key: &str, net: &Unet, conditioning: &Conditioning) {
+    let device = Device::flex();
+    golden.check(key, net.forward(golden.input("x", &device), golden.input("time", &device), conditioning));
+    assert!(golden.tolerance(key) < 1e-4, "{key}: the tolerance grew");
+}
+
+/// The output with text and with all text dropped.
+#[track_caller]
+fn check_both(golden: &Golden, net: &Unet, others: &Conditioning) {
+    for (key, keep) in [("y", true), ("y_dropped", false)] {
+        let text = Some(text(golden, true, keep, &Device::flex()));
+        check(golden, key, net, &Conditioning { text, ..others.clone() });
+    }
+}
+
+#[test]
+fn the_base_network() {
+    let golden = Golden::read("unet_base");
+    check_both(&golden, &build(&golden, &base(), &Device::flex()), &Conditioning::default());
+}
+
+#[test]
+fn the_super_resolution_network() {
+    let (golden, device) = (Golden::read("unet_sr"), Device::flex());
+    let lowres =
+        Lowres { image: golden.input("lowres_cond_img", &device), level: golden.input("lowres_noise_times", &device) };
+    let others = Conditioning { lowres: Some(lowres), ..Conditioning::default() };
+    check_both(&golden, &build(&golden, &super_resolution(), &device), &others);
+}
+
+/// Without a mask, which `Imagen` always passes, the reference fills a short text with zeros instead of null tokens.
+/// All tokens given count, so null tokens fill ours and nothing else: as zeros they make both the same.
+#[test]
+fn the_network_with_its_parts_off() {
+    let (mut golden, device) = (Golden::read("unet_plain"), Device::flex());
+    let conditioning = |golden: &Golden, keep| Conditioning {
+        text: Some(text(golden, false, keep, &device)),
+        self_cond: Some(golden.input("self_cond", &device)),
+        cond_images: Some(golden.input("cond_images", &device)),
+        ..Conditioning::default()
+    };
+    check(&golden, "y_dropped", &build(&golden, &plain(), &device), &conditioning(&golden, false));
+    golden.zero = Some("null_text_embed");
+    let net = build(&golden, &plain(), &device);
+    check(&golden, "y", &net, &conditioning(&golden, true));
+    check(&golden, "y_no_self_cond", &net, &Conditioning { self_cond: None, ..conditioning(&golden, true) });
+}
+
+#[cfg(feature = "train")]
+mod gradients {
+    //! Gradients of `sum(y * r)`.
+
+    use std::collections::BTreeMap;
+
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::tensor::{Device, Gradients, Tensor};
+    use firefall_core::unet::Conditioning;
+    use firefall_core::weights::keys::imagen_pytorch;
+
+    use super::{base, build, text};
+    use crate::support::Golden;
+
+    /// Gradient and value of every parameter, by the reference's key.
+    struct Gather<'a> {
+        golden: &'a Golden,
+        gradients: &'a Gradients,
+        path: Vec<String>,
+        found: BTreeMap<String, [Vec<f32>; 2]>,
+    }
+
+    impl ModuleVisitor for Gather<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path = self.path.join(".");
+            let key = imagen_pytorch(&path).into_iter().find(|key| self.golden.params.contains_key(key)).unwrap();
+            let gradient = param.val().grad(self.gradients).unwrap_or_else(|| panic!("{path} has no gradient"));
+            let pair = [gradient.into_data(), param.val().into_data()].map(|data| data.try_into_vec().unwrap());
+            self.found.insert(key, pair);
+        }
+    }
+
+    #[test]
+    fn of_the_base_network() {
+        let (golden, device) = (Golden::read("unet_base_grad"), Device::flex().autodiff());
+        let net = build(&golden, &base(), &device);
+        let x: Tensor<4> = golden.input("x", &device).require_grad();
+        let text = Some(text(&golden, true, true, &device));
+        let conditioning = Conditioning { text, ..Conditioning::default() };
+        let y = net.forward(x.clone(), golden.input("time", &device), &conditioning);
+        let gradients = (y * golden.input("r", &device)).sum().backward();
+        golden.check("grad_x", x.grad(&gradients).unwrap());
+
+        let mut gather = Gather { golden: &golden, gradients: &gradients, path: Vec::new(), found: BTreeMap::new() };
+        net.visit(&mut gather);
+        let found = gather.found;
+        assert_eq!(found.len(), golden.params.len());
+        for key in ["downs.0.1.block1.project.weight", "downs.1.3.layers.0.0.to_q.weight", "null_text_embed"] {
+            golden.check_values(&format!("grad.{key}"), &found[key][0]);
+        }
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+        let norms: Vec<f32> = found.values().map(|[g, _]| dot(g, g).sqrt() as f32).collect();
+        let dots: Vec<f32> = found.values().map(|[g, v]| dot(g, v) as f32).collect();
+        golden.check_values("grad_norms", &norms);
+        golden.check_values("grad_dots", &dots);
+    }
+}
