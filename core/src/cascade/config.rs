@@ -171,7 +171,11 @@ impl LowresConfig {
 impl SamplingConfig {
     fn validate(&self) -> Result<(), String> {
         if !(1..=super::request::MAX_STEPS).contains(&self.steps) {
-            return Err(format!("sampling.steps is {}; it must be from 1 to {}", self.steps, super::request::MAX_STEPS));
+            return Err(format!(
+                "sampling.steps is {}; it must be from 1 to {}",
+                self.steps,
+                super::request::MAX_STEPS
+            ));
         }
         if !self.cond_scale.is_finite() {
             return Err(format!("sampling.cond_scale is {}", self.cond_scale));

@@ -147,7 +147,10 @@ impl Model {
         let mut files = vec![
             (CONFIG_FILE.to_owned(), json),
             (TOKENIZER_FILE.to_owned(), self.text.tokenizer.to_bytes()?),
-            (TEXT_FILE.to_owned(), save(&self.text.t5, &text_metadata(&self.config), Storage::F16, T5Encoder::hf_key).await?),
+            (
+                TEXT_FILE.to_owned(),
+                save(&self.text.t5, &text_metadata(&self.config), Storage::F16, T5Encoder::hf_key).await?,
+            ),
         ];
         for (i, stage) in self.stages.iter().enumerate() {
             let bytes = save(&stage.unet, &metadata(&stage.config.unet), Storage::F16, str::to_owned).await?;

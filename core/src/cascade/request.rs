@@ -154,7 +154,8 @@ impl StageSettings {
 
 /// Nothing that could be seen: white space, control characters, or marks of direction and width.
 fn is_blank(prompt: &str) -> bool {
-    let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let invisible =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     prompt.chars().all(|c| c.is_whitespace() || c.is_control() || invisible(c))
 }
 

@@ -125,8 +125,7 @@ impl Run {
         self.pending.push_back(Event::Encoded { tokens: encoded.lengths[..b].to_vec() });
 
         let has_negative = |p: &super::PictureRequest| p.negative.as_ref().is_some_and(|n| !n.trim().is_empty());
-        let keep: Vec<f32> =
-            (0..2 * b).map(|i| f32::from(u8::from(i < b || has_negative(&pictures[i - b])))).collect();
+        let keep: Vec<f32> = (0..2 * b).map(|i| f32::from(u8::from(i < b || has_negative(&pictures[i - b])))).collect();
         let keep = Tensor::from_data(TensorData::new(keep, [2 * b]), device);
         let TextEmbedding { tokens, mask } = encoded.embedding;
         self.state = State::Before(0, Prompts { tokens, mask, keep }, None);

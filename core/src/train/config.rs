@@ -183,7 +183,13 @@ fn small() -> TrainConfig {
         name: "shapes-small".into(),
         text,
         stages: vec![
-            StageConfig { size: 32, process: elucidated(0.0, 1.3), unet: base, lowres: None, sampling: sampling(18, 3.0) },
+            StageConfig {
+                size: 32,
+                process: elucidated(0.0, 1.3),
+                unet: base,
+                lowres: None,
+                sampling: sampling(18, 3.0),
+            },
             StageConfig {
                 size: 128,
                 process: elucidated(-0.8, 1.4),
@@ -275,7 +281,14 @@ fn level(mult: usize, cross_attention: bool, attention: usize) -> LevelConfig {
 
 /// EDM with training levels about the noise at which the shapes of this world take form.
 fn elucidated(p_mean: f64, p_std: f64) -> Process {
-    Process::Elucidated(Elucidated { sigma_min: 0.01, sigma_max: 50.0, sigma_data: 0.7, p_mean, p_std, ..Elucidated::default() })
+    Process::Elucidated(Elucidated {
+        sigma_min: 0.01,
+        sigma_max: 50.0,
+        sigma_data: 0.7,
+        p_mean,
+        p_std,
+        ..Elucidated::default()
+    })
 }
 
 fn sampling(steps: usize, cond_scale: f64) -> SamplingConfig {

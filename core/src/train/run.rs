@@ -200,7 +200,10 @@ impl TrainRun {
             self.finish(index, networks);
             return Ok(Some(TrainEvent::StageDone { stage: index + 1 }));
         }
-        if trainer.step > 0 && trainer.step.is_multiple_of(self.config.checkpoint_every) && self.folder.is_behind(index, trainer.step) {
+        if trainer.step > 0
+            && trainer.step.is_multiple_of(self.config.checkpoint_every)
+            && self.folder.is_behind(index, trainer.step)
+        {
             return self.checkpoint().await.map(Some);
         }
         let place = place(&self.config, index);
@@ -237,10 +240,8 @@ impl TrainRun {
         let current = self.current.as_ref().map(|(_, trainer)| trainer.averaged());
         let networks: Vec<&Networks> = self.done.iter().chain(&current).collect();
         let t5 = networks.iter().find_map(|n| n.t5.clone()).ok_or(TrainError::Order { stage: 2 })?;
-        let config = ModelConfig {
-            stages: self.config.model.stages[..networks.len()].to_vec(),
-            ..self.config.model.clone()
-        };
+        let config =
+            ModelConfig { stages: self.config.model.stages[..networks.len()].to_vec(), ..self.config.model.clone() };
         let text = TextEncoder::new(self.words.tokenizer.clone(), t5, self.words.max_len)?;
         let stages = networks.iter().zip(&config.stages);
         let stages = stages.map(|(n, config)| Stage { config: config.clone(), unet: n.unet.clone() }).collect();

@@ -72,8 +72,10 @@ impl Trainer {
     pub fn new(seed: u64, stage: &StageConfig, text: Option<&TextModelConfig>, device: &Device) -> Self {
         let autodiff = device.clone().autodiff();
         let mut init = Init::seeded(&autodiff, seed);
-        let networks =
-            Networks { t5: text.map(|text| T5Encoder::new(&mut init, &text.t5)), unet: Unet::new(&mut init, &stage.unet) };
+        let networks = Networks {
+            t5: text.map(|text| T5Encoder::new(&mut init, &text.t5)),
+            unet: Unet::new(&mut init, &stage.unet),
+        };
         let params = values(&networks);
         let decays = named(&networks).iter().map(|p| decays(&p.path, p.shape.len())).collect();
         let adamw = Adamw::new(&params, decays);
@@ -102,7 +104,8 @@ impl Trainer {
     pub fn step(&mut self, seed: u64, place: &Place<'_>, words: &Words) -> Result<StepReport, TokenizerError> {
         let training = place.training;
         let batch = training.batch;
-        let ranges = (0..batch).step_by(training.micro_batch).map(|start| start..(start + training.micro_batch).min(batch));
+        let ranges =
+            (0..batch).step_by(training.micro_batch).map(|start| start..(start + training.micro_batch).min(batch));
         let params = values(&self.networks);
         let parts = self.side_by_side(ranges.collect(), |range| {
             // Its own leaves, so that the graphs of two parts never meet.
@@ -174,7 +177,8 @@ impl Trainer {
     ) -> Result<Tensor<1>, TokenizerError> {
         let device = &self.device.clone().autodiff();
         let (b, side) = (batch.count, batch.side);
-        let maps = |values: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(values.clone(), [b, 3, side, side]), device);
+        let maps =
+            |values: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(values.clone(), [b, 3, side, side]), device);
         let each = |values: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(values.clone(), [b]), device);
         let TextEmbedding { tokens, mask } = self.encode(networks, &batch.captions, words, device)?;
         let conditioning = Conditioning {
@@ -190,7 +194,10 @@ impl Trainer {
     fn encode(
         &self,
         networks: &Networks,
-        captions: &[String], words: &Words, device: &Device) -> Result<TextEmbedding, TokenizerError> {
+        captions: &[String],
+        words: &Words,
+        device: &Device,
+    ) -> Result<TextEmbedding, TokenizerError> {
         let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
         let tokens = words.tokenizer.encode(&captions, words.max_len)?;
         Ok(match (&networks.t5, &words.frozen) {
@@ -220,5 +227,6 @@ fn pools(device: &Device) -> Vec<rayon::ThreadPool> {
 
 /// Matrices and convolutions lose weight; gains, biases and whatever stands for a token do not.
 fn decays(path: &str, axes: usize) -> bool {
-    axes >= 2 && !["null", "shared", "pos_emb", "latents", "relative_attention_bias"].iter().any(|word| path.contains(word))
+    axes >= 2
+        && !["null", "shared", "pos_emb", "latents", "relative_attention_bias"].iter().any(|word| path.contains(word))
 }

@@ -64,9 +64,7 @@ impl Unet {
                 let options = ResnetOptions { time, cross: None, global_context: config.global_context };
                 ResnetBlock::new(init, stem_dim, stem_dim, options)
             }),
-            downs: (0..count)
-                .map(|i| Down::new(init, config, &config.levels[i], pairs[i], i + 1 == count))
-                .collect(),
+            downs: (0..count).map(|i| Down::new(init, config, &config.levels[i], pairs[i], i + 1 == count)).collect(),
             mid_block1: ResnetBlock::new(init, mid, mid, mid_options),
             mid_attn: (config.middle_attention > 0)
                 .then(|| Transformer::new(init, mid, config.middle_attention, config.attn, 2.0, None)),

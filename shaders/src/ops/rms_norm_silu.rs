@@ -35,8 +35,7 @@ pub fn rms_norm_silu(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {
 /// - affine, second output: `[b, 2, c]`
 #[must_use]
 pub fn backward(x: Tensor<4>, affine: Tensor<3>, dy: Tensor<4>) -> (Tensor<4>, Tensor<3>) {
-    let (dx, da) =
-        Dispatch::rms_norm_silu_backward(x.into_dispatch(), affine.into_dispatch(), dy.into_dispatch());
+    let (dx, da) = Dispatch::rms_norm_silu_backward(x.into_dispatch(), affine.into_dispatch(), dy.into_dispatch());
     (Tensor::from_dispatch(dx), Tensor::from_dispatch(da))
 }
 
@@ -307,9 +306,7 @@ mod gradient {
                     let state = (prep.checkpoint(&x), prep.checkpoint(&affine));
                     prep.finish(state, B::rms_norm_silu(x.into_primitive(), affine.into_primitive()))
                 }
-                OpsKind::UnTracked(prep) => {
-                    prep.finish(B::rms_norm_silu(x.into_primitive(), affine.into_primitive()))
-                }
+                OpsKind::UnTracked(prep) => prep.finish(B::rms_norm_silu(x.into_primitive(), affine.into_primitive())),
             }
         }
     }

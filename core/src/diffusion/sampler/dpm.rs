@@ -12,12 +12,7 @@ use crate::diffusion::Level;
 /// # Shapes
 /// - `x_t`, `x0_hat`, the last estimate, output: `[b, c, h, w]`
 #[must_use]
-pub fn step(
-    x_t: Tensor<4>,
-    x0_hat: Tensor<4>,
-    [from, to]: [Level; 2],
-    last: Option<(Level, Tensor<4>)>,
-) -> Tensor<4> {
+pub fn step(x_t: Tensor<4>, x0_hat: Tensor<4>, [from, to]: [Level; 2], last: Option<(Level, Tensor<4>)>) -> Tensor<4> {
     let lambda = |level: Level| 0.5 * level.log_snr();
     if to.sigma == 0.0 {
         return x0_hat * to.alpha as f32;

@@ -1,0 +1,297 @@
+//! The command line as data. The doc comments are the help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use firefall_core::diffusion::SamplerKind;
+use firefall_core::world::Category;
+
+use crate::device::DeviceChoice;
+use crate::values::{self, PerStage};
+
+/// Pictures from prompts: generate, train and evaluate text-to-image cascades.
+#[derive(Debug, Parser)]
+#[command(name = "firefall", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make pictures from prompts
+    Sample(Box<SampleArgs>),
+    /// Train a model
+    Train(TrainArgs),
+    /// Measure how often a model's pictures show what their prompts say
+    Eval(EvalArgs),
+    /// Look at the pictures of the training world
+    World(WorldArgs),
+    /// Print a commented default configuration (TOML)
+    Config(ConfigArgs),
+    /// List the devices and say which one would be used
+    Devices,
+    /// Print the prompt, the seed and the settings stored in a picture
+    Show(ShowArgs),
+}
+
+/// `firefall sample`
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// What the picture shows, e.g. "three green stars on a blue background"
+    #[arg(required_unless_present = "prompts", conflicts_with = "prompts")]
+    pub prompt: Option<String>,
+
+    /// A file of prompts: a prompt a line, or JSON lines {"prompt", "seed", "negative", "out"} (all but "prompt" may be
+    /// left out)
+    #[arg(long, value_name = "FILE", requires = "out")]
+    pub prompts: Option<PathBuf>,
+
+    /// What the picture does not show
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+
+    /// The seed of the first picture, 0 to 18446744073709551615; each further one takes the next [default: random]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::seed)]
+    pub seed: Option<u64>,
+
+    /// Pictures of each prompt
+    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true, value_parser = values::count)]
+    pub count: usize,
+
+    /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
+    #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
+    pub steps: Option<PerStage<usize>>,
+
+    /// Sampler, one of ddpm, ddim, dpm++2m, heun: one for all stages, or one a stage [default: the model's]
+    #[arg(long, value_name = "NAME,…", value_parser = values::samplers)]
+    pub sampler: Option<PerStage<SamplerKind>>,
+
+    /// How strongly the prompt steers, 1 to switch the guidance off: one number for all stages, or one a stage
+    /// [default: the model's]
+    #[arg(long, value_name = "W,…", allow_hyphen_values = true, value_parser = values::cond_scales)]
+    pub cond_scale: Option<PerStage<f64>>,
+
+    /// Stop after this stage, from 1
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::stage)]
+    pub stage: Option<usize>,
+
+    /// auto, cpu, gpu or gpu:N (see `firefall devices`)
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+
+    /// The model's folder [default: the shipped model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+
+    /// A file for one picture, or a folder for several, which is made if missing [default: a name made from the prompt]
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Also a contact sheet of all pictures
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
+
+    /// Overwrite existing files; without it a named file is left alone and a name of our own is numbered on
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// The worlds that training pictures come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum World {
+    /// Coloured shapes, drawn on the fly
+    Shapes,
+}
+
+/// `firefall train`
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Where the pictures come from
+    #[arg(long, value_enum, default_value = "shapes")]
+    pub world: World,
+
+    /// A named configuration
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "resume"], conflicts_with = "config")]
+    pub preset: Option<String>,
+
+    /// A configuration file (see `firefall config train`)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The folder of the run: checkpoints, log and pictures
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Go on from the last checkpoint in the folder
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Only these parts of the model, e.g. "text-and-base,sr" [default: all, in order]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::stage_name)]
+    pub stages: Vec<String>,
+
+    /// Stop each part after this many optimiser steps
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::train_steps)]
+    pub steps: Option<u64>,
+
+    /// Stop after this many hours
+    #[arg(long, value_name = "H", allow_hyphen_values = true, value_parser = values::hours)]
+    pub hours: Option<f64>,
+
+    /// auto, cpu, gpu or gpu:N (see `firefall devices`)
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// `firefall eval`
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The model's folder [default: the shipped model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+
+    /// Prompts of each category
+    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = values::count)]
+    pub prompts: usize,
+
+    /// Pictures of each prompt
+    #[arg(long, value_name = "N", default_value = "4", allow_hyphen_values = true, value_parser = values::count)]
+    pub seeds: usize,
+
+    /// Only these categories, e.g. "single,counting,held-out-pair" [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::category)]
+    pub categories: Vec<Category>,
+
+    /// Write every verdict to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write a contact sheet of each category to this folder
+    #[arg(long, value_name = "DIR")]
+    pub sheet: Option<PathBuf>,
+
+    /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
+    #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
+    pub steps: Option<PerStage<usize>>,
+
+    /// auto, cpu, gpu or gpu:N (see `firefall devices`)
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// `firefall world`
+#[derive(Debug, Args)]
+pub struct WorldArgs {
+    /// The contact sheet to write (PNG)
+    #[arg(long, value_name = "FILE")]
+    pub sheet: PathBuf,
+
+    /// Pictures on the sheet
+    #[arg(long, value_name = "N", default_value = "64", allow_hyphen_values = true, value_parser = values::count)]
+    pub count: usize,
+
+    /// Pixels of a picture's side, 8 to 1024
+    #[arg(long, value_name = "PIXELS", default_value = "64", allow_hyphen_values = true, value_parser = values::size)]
+    pub size: usize,
+
+    /// The seed of the drawing
+    #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true, value_parser = values::seed)]
+    pub seed: u64,
+
+    /// Print the captions, in the sheet's order
+    #[arg(long)]
+    pub captions: bool,
+
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `firefall config`
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Which configuration
+    #[arg(value_enum)]
+    pub kind: ConfigKind,
+}
+
+/// The configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigKind {
+    /// What a training run does
+    Train,
+    /// What a network is made of
+    Model,
+}
+
+/// `firefall show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The picture (PNG)
+    #[arg(value_name = "PNG")]
+    pub file: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(args: &[&str]) -> Result<SampleArgs, String> {
+        let all = ["firefall", "sample"].iter().chain(args);
+        match Cli::try_parse_from(all).map_err(|e| e.to_string())?.command {
+            Command::Sample(args) => Ok(*args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn one_value_or_one_a_stage() {
+        let args = sample(&["x", "--steps", "50,25", "--cond-scale", "3", "--sampler", "heun,ddim"]).unwrap();
+        assert_eq!(args.steps.unwrap().of(2).unwrap(), [50, 25]);
+        assert_eq!(args.cond_scale.unwrap().of(2).unwrap(), [3.0, 3.0]);
+        let names: Vec<_> = args.sampler.unwrap().given().iter().map(|s| s.name()).collect();
+        assert_eq!(names, ["heun", "ddim"]);
+        assert_eq!(sample(&["x"]).unwrap().count, 1);
+    }
+
+    #[test]
+    fn a_prompt_or_a_file_of_prompts() {
+        assert!(sample(&[]).unwrap_err().contains("PROMPT"));
+        assert!(sample(&["x", "--prompts", "f", "--out", "d"]).unwrap_err().contains("cannot be used with"));
+        assert!(sample(&["--prompts", "f"]).unwrap_err().contains("--out"));
+        assert!(sample(&["--prompts", "f", "--out", "d"]).is_ok());
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        for (args, words) in [
+            (["--steps", "0"], "0 steps; there are 1 to 1000"),
+            (["--steps", "-5"], "-5 steps; there are 1 to 1000"),
+            (["--steps", "1000000000"], "1000000000 steps; there are 1 to 1000"),
+            (["--steps", "10,,5"], "\"\" is no whole number"),
+            (["--steps", "2.5"], "\"2.5\" is no whole number"),
+            (["--seed", "18446744073709551616"], "64 bits"),
+            (["--seed", "-1"], "-1 is below 0"),
+            (["--seed", "abc"], "\"abc\" is no whole number"),
+            (["--cond-scale", "nan"], "\"nan\" is no finite number"),
+            (["--cond-scale", "3,inf"], "\"inf\" is no finite number"),
+            (["--cond-scale", "-2"], "-2 is outside 0 to 1000"),
+            (["--sampler", "euler"], "there are ddpm, ddim, dpm++2m, heun"),
+            (["--stage", "0"], "stages count from 1"),
+            (["--count", "0"], "0 is outside 1 to 10000"),
+            (["--device", "tpu"], "auto, cpu, gpu, gpu:N"),
+        ] {
+            let message = sample(&["x", args[0], args[1]]).unwrap_err();
+            assert!(message.contains(words), "{args:?}: {message}");
+        }
+    }
+}

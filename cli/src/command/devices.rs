@@ -1,0 +1,36 @@
+//! `firefall devices`: what can do the work, and what would.
+
+use anyhow::Result;
+
+use crate::device::{Adapter, adapters, auto};
+use crate::outcome::print;
+
+pub(super) fn run() -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    print(&table(adapters(), threads))
+}
+
+fn table(adapters: &[Adapter], threads: usize) -> String {
+    let row = |[device, kind, api, name]: [&str; 4]| format!("{device:<8}{kind:<12}{api:<12}{name}\n");
+    let mut text = row(["device", "kind", "API", "name"]);
+    text.push_str(&row(["cpu", "processor", "-", &format!("{threads} threads")]));
+    for (n, adapter) in adapters.iter().enumerate() {
+        let driver = if adapter.driver.is_empty() { String::new() } else { format!(", {}", adapter.driver) };
+        let kind = adapter.kind.to_string();
+        text.push_str(&row([&format!("gpu:{n}"), &kind, adapter.api, &format!("{}{driver}", adapter.name)]));
+    }
+    let (choice, reason) = auto(adapters);
+    text + &format!("\nauto takes {choice}: {reason}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_gpu_the_cpu_is_taken() {
+        let text = table(&[], 4);
+        assert!(text.contains("cpu     processor   -           4 threads\n"), "{text}");
+        assert!(text.ends_with("auto takes cpu: there is no GPU\n"), "{text}");
+    }
+}

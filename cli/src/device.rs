@@ -1,0 +1,305 @@
+//! Which device does the work.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::{Device, DeviceKind};
+use wgpu::{Backend, DeviceType};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The first real GPU that works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The adapter of this number in the table of `firefall devices`, where real GPUs come first.
+    Gpu(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        match (lower.as_str(), lower.strip_prefix("gpu:").map(str::parse)) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            ("gpu", _) => Ok(Self::Gpu(0)),
+            (_, Some(Ok(n))) => Ok(Self::Gpu(n)),
+            _ => Err(format!("no device is called {text:?}; there are auto, cpu, gpu, gpu:N (see `firefall devices`)")),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(n) => write!(f, "gpu:{n}"),
+        }
+    }
+}
+
+/// What an adapter is, from the one to be preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdapterKind {
+    /// A card of its own.
+    Discrete,
+    /// Part of the processor.
+    Integrated,
+    /// Lent by a hypervisor.
+    Virtual,
+    /// The driver does not say, as is usual under OpenGL.
+    Unknown,
+    /// The CPU in disguise: slower than our own CPU kernels.
+    Software,
+}
+
+impl AdapterKind {
+    fn of(kind: DeviceType) -> Self {
+        match kind {
+            DeviceType::DiscreteGpu => Self::Discrete,
+            DeviceType::IntegratedGpu => Self::Integrated,
+            DeviceType::VirtualGpu => Self::Virtual,
+            DeviceType::Cpu => Self::Software,
+            DeviceType::Other => Self::Unknown,
+        }
+    }
+
+    /// Burn's name of the adapter that is the `n`th of its kind; it has none for unknown ones, where the default device
+    /// of the graphics API is the best guess.
+    fn selector(self, n: usize) -> DeviceKind {
+        match self {
+            Self::Discrete => DeviceKind::DiscreteGpu(n),
+            Self::Integrated => DeviceKind::IntegratedGpu(n),
+            Self::Virtual => DeviceKind::VirtualGpu(n),
+            Self::Unknown => DeviceKind::DefaultDevice,
+            Self::Software => DeviceKind::Cpu,
+        }
+    }
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Unknown => "unknown",
+            Self::Software => "software",
+        })
+    }
+}
+
+/// A wgpu adapter of this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adapter {
+    /// The hardware, as its driver calls it.
+    pub name: String,
+    /// What it is.
+    pub kind: AdapterKind,
+    /// The graphics API through which it is reached.
+    pub api: &'static str,
+    /// Driver and version; empty where unknown.
+    pub driver: String,
+    selector: DeviceKind,
+    backend: WgpuBackend,
+}
+
+impl Adapter {
+    /// In one line: `NVIDIA H100 (discrete, Vulkan)`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{} ({}, {})", self.name, self.kind, self.api)
+    }
+}
+
+/// The graphics APIs in Burn's order of trying.
+const APIS: [(Backend, WgpuBackend, &str); 4] = [
+    (Backend::Metal, WgpuBackend::Metal, "Metal"),
+    (Backend::Vulkan, WgpuBackend::Vulkan, "Vulkan"),
+    (Backend::Dx12, WgpuBackend::Dx12, "DirectX 12"),
+    (Backend::Gl, WgpuBackend::Gl, "OpenGL"),
+];
+
+/// The adapters of this machine, real GPUs first; `gpu:N` is the `N`th.
+///
+/// Those of one graphics API only, so that no GPU is listed twice: the first API that reaches a real GPU, else the first
+/// that reaches anything, which is also Burn's rule. The drivers are asked once in a process.
+pub fn adapters() -> &'static [Adapter] {
+    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
+    ADAPTERS.get_or_init(|| {
+        let mut software = Vec::new();
+        for api in APIS {
+            let adapters = adapters_of(api);
+            if adapters.iter().any(|a| a.kind != AdapterKind::Software) {
+                return adapters;
+            }
+            if software.is_empty() {
+                software = adapters;
+            }
+        }
+        software
+    })
+}
+
+fn adapters_of((api, backend, name): (Backend, WgpuBackend, &'static str)) -> Vec<Adapter> {
+    if !wgpu::Instance::enabled_backend_features().contains(api.into()) || (api == Backend::Gl && no_desktop()) {
+        return Vec::new();
+    }
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: api.into(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let found = pollster::block_on(instance.enumerate_adapters(api.into()));
+    let mut adapters: Vec<Adapter> = Vec::new();
+    for info in found.iter().map(wgpu::Adapter::get_info) {
+        let kind = AdapterKind::of(info.device_type);
+        let n = adapters.iter().filter(|a| a.kind == kind).count();
+        let driver = [info.driver, info.driver_info].join(" ").trim().to_owned();
+        let name = (info.name.trim().to_owned(), name);
+        adapters.push(Adapter { name: name.0, kind, api: name.1, driver, selector: kind.selector(n), backend });
+    }
+    // Stable: the numbers within a kind stay the driver's.
+    adapters.sort_by_key(|a| a.kind);
+    adapters
+}
+
+/// Whether OpenGL is not worth asking: without a desktop it reaches nothing that Vulkan does not, and libwayland
+/// complains on stderr.
+fn no_desktop() -> bool {
+    cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none()
+}
+
+/// What `auto` takes of `adapters`, and why.
+#[must_use]
+pub fn auto(adapters: &[Adapter]) -> (DeviceChoice, &'static str) {
+    match adapters.iter().position(|a| a.kind != AdapterKind::Software) {
+        Some(n) => (DeviceChoice::Gpu(n), "the first real GPU"),
+        None if adapters.is_empty() => (DeviceChoice::Cpu, "there is no GPU"),
+        None => (DeviceChoice::Cpu, "there is no GPU, only software that acts as one, which is slower"),
+    }
+}
+
+/// Opens the device of `choice` and describes it: `CPU (4 threads)`, `NVIDIA H100 (discrete, Vulkan)`.
+///
+/// The kernels are tried on a GPU first. Where one is wrong or refused there, and where `auto` found a GPU that does not
+/// open, a warning goes to stderr and the CPU does the work.
+///
+/// # Errors
+/// There is no adapter of that number (the message lists them), or it does not open.
+pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
+    let (n, asked) = match choice {
+        DeviceChoice::Cpu => return Ok(cpu()),
+        DeviceChoice::Gpu(n) => (n, true),
+        DeviceChoice::Auto => match auto(adapters()).0 {
+            DeviceChoice::Gpu(n) => (n, false),
+            _ => return Ok(cpu()),
+        },
+    };
+    let adapter = pick(adapters(), n)?;
+    match open_adapter(adapter) {
+        Ok(Ok(device)) => Ok((device, adapter.describe())),
+        Ok(Err(failure)) => Ok(instead_of(adapter, &failure)),
+        Err(failure) if asked => Err(failure).with_context(|| format!("cannot open gpu:{n}, {}", adapter.describe())),
+        Err(failure) => Ok(instead_of(adapter, &format!("{failure:#}"))),
+    }
+}
+
+fn cpu() -> (Device, String) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (Device::flex(), format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }))
+}
+
+fn instead_of(adapter: &Adapter, failure: &str) -> (Device, String) {
+    eprintln!("warning: {} does not work, the CPU does: {failure}", adapter.describe());
+    cpu()
+}
+
+fn pick(adapters: &[Adapter], n: usize) -> Result<&Adapter> {
+    let Some(adapter) = adapters.get(n) else {
+        if adapters.is_empty() {
+            bail!("there is no gpu:{n}: no graphics driver answers; --device cpu always works");
+        }
+        let list: Vec<String> = adapters.iter().enumerate().map(|(i, a)| format!("gpu:{i} {}", a.describe())).collect();
+        bail!("there is no gpu:{n}; there are {}", list.join(", "));
+    };
+    Ok(adapter)
+}
+
+/// The device, or inside what our kernels did wrong on it.
+fn open_adapter(adapter: &Adapter) -> Result<Result<Device, String>> {
+    let options = Device::wgpu_options().device_kind(adapter.selector.clone()).graphics_api(adapter.backend);
+    let device = options.init().map_err(|e| anyhow::anyhow!(e.to_string()))?;
+    // A driver that refuses a kernel is reported by a panic deep inside wgpu.
+    let test = catch_unwind(AssertUnwindSafe(|| pollster::block_on(firefall_shaders::self_test(&device))));
+    Ok(test.unwrap_or_else(|_| Err("its driver failed in the self-test".to_owned())).map(|()| device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(name: &str, kind: AdapterKind) -> Adapter {
+        let selector = kind.selector(0);
+        Adapter {
+            name: name.into(),
+            kind,
+            api: "Vulkan",
+            driver: String::new(),
+            selector,
+            backend: WgpuBackend::Vulkan,
+        }
+    }
+
+    #[test]
+    fn choices_read_back() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Gpu(0), DeviceChoice::Gpu(12)] {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        assert_eq!("GPU".parse(), Ok(DeviceChoice::Gpu(0)));
+        for text in ["", "gpu:", "gpu:-1", "gpu:x", "cuda", "gpu1", "gpu:99999999999999999999"] {
+            let message = text.parse::<DeviceChoice>().unwrap_err();
+            assert!(message.contains("auto, cpu, gpu, gpu:N"), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn auto_takes_a_real_gpu_and_never_software() {
+        let soft = adapter("llvmpipe", AdapterKind::Software);
+        assert_eq!(auto(&[]).0, DeviceChoice::Cpu);
+        assert_eq!(auto(std::slice::from_ref(&soft)).0, DeviceChoice::Cpu);
+        for kind in [AdapterKind::Discrete, AdapterKind::Integrated, AdapterKind::Virtual, AdapterKind::Unknown] {
+            assert_eq!(auto(&[soft.clone(), adapter("a", kind)]).0, DeviceChoice::Gpu(1), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_absent_gpu_is_an_error_that_lists_what_there_is() {
+        let one = [adapter("llvmpipe", AdapterKind::Software)];
+        let message = pick(&one, 7).unwrap_err().to_string();
+        assert_eq!(message, "there is no gpu:7; there are gpu:0 llvmpipe (software, Vulkan)");
+        assert!(pick(&[], 0).unwrap_err().to_string().contains("--device cpu"));
+        assert_eq!(pick(&one, 0).unwrap(), &one[0]);
+    }
+
+    /// One test, because a runtime is state of the process: whatever adapter this machine has computes.
+    #[test]
+    fn what_is_listed_opens() {
+        let all = adapters();
+        assert!(all.is_sorted_by_key(|a| a.kind));
+        let choices = [DeviceChoice::Cpu].into_iter().chain((0..all.len()).map(DeviceChoice::Gpu));
+        for choice in choices {
+            let (device, description) = open(choice).unwrap();
+            let sum = burn::tensor::Tensor::<1>::ones([5], &device).sum().into_data().try_to_vec::<f32>().unwrap();
+            assert_eq!(sum, [5.0], "{choice}: {description}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The model to work with: the one in the binary, or a folder.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use firefall_core::cascade::{Event, Model, Request, Run};
+use firefall_core::image::Picture;
+
+use crate::outcome::check_interrupt;
+
+/// The largest file of a model that is read, bytes: no model of this kind comes near it.
+const FILE_MAX: u64 = 4 << 30;
+
+/// The model that comes with Firefall, trained by `firefall train`; see `assets/README.md`.
+const SHIPPED: [(&str, &[u8]); 5] = [
+    ("model.json", include_bytes!("../../assets/model/model.json")),
+    ("tokenizer.json", include_bytes!("../../assets/model/tokenizer.json")),
+    ("text.safetensors", include_bytes!("../../assets/model/text.safetensors")),
+    ("stage1.safetensors", include_bytes!("../../assets/model/stage1.safetensors")),
+    ("stage2.safetensors", include_bytes!("../../assets/model/stage2.safetensors")),
+];
+
+/// Loads the model of a folder, or the shipped one.
+///
+/// # Errors
+/// Names the folder and the file: missing, damaged, or of another model.
+pub fn load(folder: Option<&Path>, device: &Device) -> Result<Arc<Model>> {
+    let model = match folder {
+        None => Model::load(shipped, device).context("the model in the binary")?,
+        Some(folder) if !folder.is_dir() => bail!("there is no model folder {}", folder.display()),
+        Some(folder) => {
+            let read = |name: &str| read(&folder.join(name));
+            Model::load(read, device).with_context(|| format!("cannot load the model in {}", folder.display()))?
+        }
+    };
+    Ok(Arc::new(model))
+}
+
+fn shipped(name: &str) -> io::Result<Vec<u8>> {
+    let found = SHIPPED.iter().find(|(known, _)| *known == name);
+    found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let length = std::fs::metadata(path)?.len();
+    if length > FILE_MAX {
+        return Err(io::Error::other(format!("{length} bytes; a model's files have at most {FILE_MAX}")));
+    }
+    std::fs::read(path)
+}
+
+/// Runs a request to its end, each event but the last to `tell`.
+///
+/// # Errors
+/// Those of the run, and Ctrl-C.
+pub fn pictures(model: &Arc<Model>, request: Request, mut tell: impl FnMut(&Event)) -> Result<Vec<Picture>> {
+    let mut run = Run::new(model.clone(), request)?;
+    while let Some(event) = pollster::block_on(run.next())? {
+        if let Event::Done { pictures } = event {
+            return Ok(pictures);
+        }
+        tell(&event);
+        check_interrupt()?;
+    }
+    bail!("the run ended without pictures")
+}

@@ -1,0 +1,173 @@
+//! Pictures as PNG files that know how they were made.
+//!
+//! A file carries up to five texts: `prompt` and `negative` (iTXt, UTF-8), `seed`, `settings` (JSON) and `model` (the
+//! SHA-256 of the weights). ASCII texts of the last three are tEXt chunks, which every tool reads. Text of any script
+//! survives; only NUL, which the format cannot hold, becomes U+FFFD.
+
+mod read;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use firefall_core::image::Picture;
+use png::text_metadata::{ITXtChunk, TEXtChunk};
+use serde_json::Value;
+
+use crate::files::{Existing, write_whole};
+
+pub use read::{Texts, read};
+
+/// Largest file that is read, bytes.
+const FILE_MAX: u64 = 64 << 20;
+/// Longest text, bytes; the same for writing and reading, so that what is written can be read.
+const TEXT_MAX: usize = 64 << 10;
+/// All texts of a file together, bytes.
+const TEXTS_MAX: usize = 1 << 20;
+
+/// How a picture was made; what is not known is left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Origin {
+    /// What it should show.
+    pub prompt: Option<String>,
+    /// What it should not show.
+    pub negative: Option<String>,
+    /// Where its noise came from.
+    pub seed: Option<u64>,
+    /// Everything else that was chosen.
+    pub settings: Option<Value>,
+    /// SHA-256 of the weights, in hexadecimal.
+    pub model: Option<String>,
+}
+
+impl Origin {
+    /// Keyword and text of each chunk, in the order of the file.
+    fn texts(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("prompt", self.prompt.clone()),
+            ("negative", self.negative.clone()),
+            ("seed", self.seed.map(|seed| seed.to_string())),
+            ("settings", self.settings.as_ref().map(Value::to_string)),
+            ("model", self.model.clone()),
+        ];
+        texts.into_iter().filter_map(|(key, text)| Some((key, text?.replace('\0', "\u{fffd}")))).collect()
+    }
+}
+
+/// Writes `picture` to `path` with its origin, whole or not at all; returns the path it got, see [`Existing`].
+///
+/// # Errors
+/// Names the path: what [`write_whole`] says, a picture without pixels, or a text of more than 64 KiB.
+pub fn write(path: &Path, picture: &Picture, origin: &Origin, existing: Existing) -> Result<PathBuf> {
+    write_whole(path, existing, |out| encode(out, picture, origin))
+}
+
+/// Writes the PNG into `out`.
+fn encode(out: &mut dyn Write, picture: &Picture, origin: &Origin) -> Result<()> {
+    let texts = origin.texts();
+    if let Some((key, text)) = texts.iter().find(|(_, text)| text.len() > TEXT_MAX) {
+        bail!("the {key} is {} bytes long; a picture holds at most {TEXT_MAX}", text.len());
+    }
+    let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0);
+    let (Some(width), Some(height)) = (side(picture.width), side(picture.height)) else {
+        bail!("a picture of {} x {} pixels is no PNG", picture.width, picture.height);
+    };
+    let mut encoder = png::Encoder::new(out, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
+    let mut writer = encoder.write_header().map_err(plain)?;
+    for (key, text) in texts {
+        match key {
+            "seed" | "settings" | "model" if text.is_ascii() => writer.write_text_chunk(&TEXtChunk::new(key, text)),
+            _ => writer.write_text_chunk(&ITXtChunk::new(key, text)),
+        }
+        .map_err(plain)
+        .with_context(|| format!("the {key}"))?;
+    }
+    writer.write_image_data(&picture.rgb).map_err(plain)?;
+    writer.finish().map_err(plain)
+}
+
+/// The system's own error where there is one: "no space left on device" says more than that encoding failed.
+fn plain(error: png::EncodingError) -> anyhow::Error {
+    match error {
+        png::EncodingError::IoError(e) => e.into(),
+        other => anyhow!(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(origin: &Origin) -> Origin {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let picture = Picture::filled(128, 128, [200, 30, 60]);
+        write(&path, &picture, origin, Existing::Refuse).unwrap();
+        let texts = read(&path).unwrap();
+        assert_eq!((texts.width, texts.height), (128, 128));
+        let decoded = image::open(&path).unwrap().to_rgb8();
+        assert_eq!(decoded.as_raw(), &picture.rgb);
+        assert!(texts.other.is_empty());
+        texts.origin
+    }
+
+    fn prompted(prompt: &str) -> Origin {
+        Origin { prompt: Some(prompt.to_owned()), ..Origin::default() }
+    }
+
+    #[test]
+    fn everything_reads_back() {
+        let origin = Origin {
+            prompt: Some("three green stars".into()),
+            negative: Some("blurry\nor gray".into()),
+            seed: Some(u64::MAX),
+            settings: Some(serde_json::json!({"steps": [50, 25], "sampler": "ddim", "note": "größer", "w": 3.5})),
+            model: Some("ab".repeat(32)),
+        };
+        assert_eq!(round_trip(&origin), origin);
+        assert_eq!(round_trip(&Origin::default()), Origin::default());
+    }
+
+    #[test]
+    fn prompts_of_any_script_survive() {
+        for prompt in [
+            "🦊 vor 🏳️‍🌈 über den Fluß",
+            "نجمة حمراء فوق دائرة زرقاء",
+            "שלום \u{202e}abc",
+            "赤い星",
+            "",
+            " ",
+            "a\tb\r\n",
+            "\u{feff}\u{1}\u{7f}",
+            &"green star 🌟".repeat(770),
+        ] {
+            assert_eq!(round_trip(&prompted(prompt)).prompt.unwrap(), prompt);
+        }
+        assert!("green star 🌟".repeat(770).chars().count() >= 9_000);
+        let long: String = "星x".chars().cycle().take(10_000).collect();
+        assert_eq!(round_trip(&prompted(&long)).prompt.unwrap(), long);
+    }
+
+    #[test]
+    fn nul_becomes_the_replacement_character() {
+        assert_eq!(round_trip(&prompted("a\0b")).prompt.unwrap(), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let picture = Picture::filled(1, 1, [0; 3]);
+        let message = format!(
+            "{:#}",
+            write(&path, &picture, &prompted(&"x".repeat(TEXT_MAX + 1)), Existing::Refuse).unwrap_err()
+        );
+        assert!(message.contains("a.png") && message.contains("65537 bytes"), "{message}");
+        assert!(write(&path, &Picture::filled(0, 4, [0; 3]), &Origin::default(), Existing::Refuse).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(round_trip(&prompted(&"x".repeat(TEXT_MAX))).prompt.unwrap().len(), TEXT_MAX);
+    }
+}

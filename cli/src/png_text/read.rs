@@ -1,0 +1,275 @@
+//! The texts of a PNG file, without its pixels.
+//!
+//! Only the frames of the chunks are walked here; the text chunks go, under a harmless header, to the `png` crate. So
+//! a file from anywhere costs a bounded amount of memory, whatever sizes it claims.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, ErrorKind, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::{FILE_MAX, Origin, TEXT_MAX, TEXTS_MAX};
+
+const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
+/// Bytes of signature and IHDR chunk.
+const HEAD: usize = 33;
+/// Bytes of a chunk around its data: length, type, checksum.
+const FRAME: usize = 12;
+/// Longest text chunk: the text with a keyword of 79 bytes, a language, a translated keyword and their separators.
+const CHUNK_MAX: usize = TEXT_MAX + 1024;
+
+/// What a PNG file says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Texts {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// What Firefall wrote, or something that looks like it.
+    pub origin: Origin,
+    /// Other keywords and their texts.
+    pub other: Vec<(String, String)>,
+}
+
+/// Reads the texts of the PNG file at `path`.
+///
+/// # Errors
+/// Names the path: no file, no PNG, a file of more than 64 MiB, a text of more than 64 KiB, compressed or not, more than
+/// 1 MiB of texts, or a chunk that is cut off or damaged.
+pub fn read(path: &Path) -> Result<Texts> {
+    let read = || -> Result<Texts> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            bail!("not a file");
+        }
+        if meta.len() > FILE_MAX {
+            bail!("{} bytes; at most {FILE_MAX} are read", meta.len());
+        }
+        parse(BufReader::new(file.take(FILE_MAX)))
+    };
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// [`read`] of the file's bytes.
+fn parse(mut file: impl Read) -> Result<Texts> {
+    let mut head = [0; HEAD];
+    fill(&mut file, &mut head).context("not a PNG file")?;
+    if head[..8] != SIGNATURE || head[8..16] != *b"\0\0\0\x0dIHDR" {
+        bail!("not a PNG file");
+    }
+    let chunks = text_chunks(&mut file)?;
+    let pairs = decode(&chunks)?;
+    let (width, height) = (number(&head[16..20]), number(&head[20..24]));
+    let mut texts = Texts { width, height, origin: Origin::default(), other: Vec::new() };
+    for (key, text) in pairs {
+        if let Some(stranger) = known(&mut texts.origin, &key, text) {
+            texts.other.push((key, stranger));
+        }
+    }
+    Ok(texts)
+}
+
+/// Puts a text in its place, or returns it: a keyword of someone else, a second text of one keyword, or one that is not
+/// what Firefall writes there.
+fn known(origin: &mut Origin, key: &str, text: String) -> Option<String> {
+    fn put<T>(place: &mut Option<T>, value: Option<T>, text: String) -> Option<String> {
+        match value {
+            Some(value) if place.is_none() => {
+                *place = Some(value);
+                None
+            }
+            _ => Some(text),
+        }
+    }
+    let whole = || Some(text.clone());
+    match key {
+        "prompt" => put(&mut origin.prompt, whole(), text),
+        "negative" => put(&mut origin.negative, whole(), text),
+        "seed" => put(&mut origin.seed, text.parse().ok(), text),
+        "settings" => put(&mut origin.settings, serde_json::from_str(&text).ok(), text),
+        "model" => put(&mut origin.model, whole(), text),
+        _ => Some(text),
+    }
+}
+
+/// The text chunks up to the end of the picture, as they stand in the file.
+fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>> {
+    let mut chunks = Vec::new();
+    loop {
+        let mut frame = [0; 8];
+        fill(file, &mut frame)?;
+        let (length, kind) = (number(&frame[..4]) as usize, &frame[4..]);
+        match kind {
+            b"IEND" => return Ok(chunks),
+            b"tEXt" | b"zTXt" | b"iTXt" => {
+                if length > CHUNK_MAX {
+                    bail!("a text of {length} bytes; at most {TEXT_MAX} are read");
+                }
+                if chunks.len() + length + FRAME > TEXTS_MAX {
+                    bail!("more than {TEXTS_MAX} bytes of texts");
+                }
+                let start = chunks.len();
+                chunks.extend_from_slice(&frame);
+                chunks.resize(start + length + FRAME, 0);
+                fill(file, &mut chunks[start + 8..])?;
+            }
+            _ => {
+                let skipped = std::io::copy(&mut file.take(length as u64 + 4), &mut std::io::sink())?;
+                if skipped != length as u64 + 4 {
+                    bail!("the file is cut off");
+                }
+            }
+        }
+    }
+}
+
+/// Keywords and texts of the chunks, decoded by the `png` crate around a picture of one pixel.
+fn decode(chunks: &[u8]) -> Result<Vec<(String, String)>> {
+    let mut pixel = Vec::new();
+    let mut writer = png::Encoder::new(&mut pixel, 1, 1).write_header()?;
+    writer.write_image_data(&[0])?;
+    writer.finish()?;
+    let file = [&pixel[..HEAD], chunks, &pixel[HEAD..]].concat();
+    let reader = png::Decoder::new(Cursor::new(file)).read_info().context("a damaged text")?;
+    let info = reader.info();
+    let mut texts = Vec::new();
+    for chunk in &info.utf8_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(TEXT_MAX).with_context(|| too_long(&chunk.keyword))?;
+        texts.push((chunk.keyword.clone(), chunk.get_text()?));
+    }
+    for chunk in &info.uncompressed_latin1_text {
+        texts.push((chunk.keyword.clone(), chunk.text.clone()));
+    }
+    for chunk in &info.compressed_latin1_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(TEXT_MAX).with_context(|| too_long(&chunk.keyword))?;
+        texts.push((chunk.keyword.clone(), chunk.get_text()?));
+    }
+    if let Some((key, text)) = texts.iter().find(|(_, text)| text.chars().count() > TEXT_MAX) {
+        bail!("the text {key:?} is {} bytes long; at most {TEXT_MAX} are read", text.len());
+    }
+    if texts.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>() > TEXTS_MAX {
+        bail!("more than {TEXTS_MAX} bytes of texts");
+    }
+    Ok(texts)
+}
+
+fn too_long(key: &str) -> String {
+    format!("the compressed text {key:?} is damaged or longer than {TEXT_MAX} bytes")
+}
+
+fn fill(file: &mut impl Read, bytes: &mut [u8]) -> Result<()> {
+    file.read_exact(bytes).map_err(|e| match e.kind() {
+        ErrorKind::UnexpectedEof => anyhow::anyhow!("the file is cut off"),
+        _ => e.into(),
+    })
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |n, &b| n << 8 | u32::from(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
+
+    use super::*;
+
+    fn with(write: impl Fn(&mut png::Writer<&mut Vec<u8>>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = png::Encoder::new(&mut bytes, 3, 2).write_header().unwrap();
+        write(&mut writer);
+        writer.write_image_data(&[7; 6]).unwrap();
+        writer.write_text_chunk(&TEXtChunk::new("after", "the pixels")).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        format!("{:#}", parse(bytes).unwrap_err())
+    }
+
+    #[test]
+    fn texts_of_other_programs_are_listed() {
+        let bytes = with(|w| {
+            w.write_text_chunk(&ZTXtChunk::new("Comment", "é compressed")).unwrap();
+            w.write_text_chunk(&TEXtChunk::new("seed", "not a number")).unwrap();
+            w.write_text_chunk(&ITXtChunk::new("prompt", "first")).unwrap();
+            w.write_text_chunk(&ITXtChunk::new("prompt", "second")).unwrap();
+        });
+        let texts = parse(&bytes[..]).unwrap();
+        assert_eq!((texts.width, texts.height), (3, 2));
+        assert_eq!(texts.origin, Origin { prompt: Some("first".into()), ..Origin::default() });
+        let other: Vec<_> = texts.other.iter().map(|(k, t)| (k.as_str(), t.as_str())).collect();
+        assert_eq!(
+            other,
+            [("prompt", "second"), ("seed", "not a number"), ("after", "the pixels"), ("Comment", "é compressed")]
+        );
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let zeros = "0".repeat(8 << 20);
+        let bomb = with(|w| w.write_text_chunk(&ZTXtChunk::new("prompt", zeros.as_str())).unwrap());
+        assert!(bomb.len() < CHUNK_MAX, "{} bytes are refused too soon", bomb.len());
+        assert!(refused(&bomb).contains("65536 bytes"), "{}", refused(&bomb));
+        let bomb = with(|w| {
+            let mut chunk = ITXtChunk::new("prompt", "0".repeat(8 << 20));
+            chunk.compressed = true;
+            w.write_text_chunk(&chunk).unwrap();
+        });
+        assert!(refused(&bomb).contains("65536 bytes"), "{}", refused(&bomb));
+        let many = with(|w| {
+            for _ in 0..40 {
+                w.write_text_chunk(&ZTXtChunk::new("a", "0".repeat(60_000))).unwrap();
+            }
+        });
+        assert!(refused(&many).contains("1048576 bytes of texts"), "{}", refused(&many));
+        let long = with(|w| w.write_text_chunk(&TEXtChunk::new("a", "0".repeat(70_000))).unwrap());
+        assert!(refused(&long).contains("at most 65536"), "{}", refused(&long));
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_is_an_error_and_no_panic() {
+        let whole = with(|w| {
+            w.write_text_chunk(&ITXtChunk::new("prompt", "🦊")).unwrap();
+            w.write_text_chunk(&ZTXtChunk::new("Comment", "abc")).unwrap();
+        });
+        let end = whole.len() - FRAME;
+        for n in 0..end + 8 {
+            assert!(parse(&whole[..n]).is_err(), "{n} bytes");
+        }
+        assert!(parse(&whole[..]).is_ok());
+        for i in 0..end {
+            let mut damaged = whole.clone();
+            damaged[i] ^= 0x55;
+            // Damage to the pixels is none of our business; all else is found or harmless.
+            let _ = parse(&damaged[..]);
+        }
+    }
+
+    #[test]
+    fn a_header_of_any_size_costs_nothing() {
+        let mut bytes = with(|_| ());
+        bytes[16..24].fill(0x7f);
+        assert_eq!(parse(&bytes[..]).unwrap().width, 0x7f7f_7f7f);
+        let mut bytes = with(|_| ());
+        bytes[HEAD..HEAD + 4].fill(0xff);
+        assert!(refused(&bytes).contains("cut off"));
+    }
+
+    #[test]
+    fn what_is_no_png_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("a.png"));
+        std::fs::write(&path, "not a picture at all, but long enough to hold a header").unwrap();
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("not a PNG file"));
+        assert!(format!("{:#}", read(folder.path()).unwrap_err()).contains("cannot read"));
+        File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("at most 67108864"));
+    }
+}
