@@ -1,6 +1,6 @@
 """Extracts the ten digits of three free fonts as polygons: `python outlines.py > digits.json`.
 
-Needs fontTools and the fonts below (Debian: fonts-dejavu-core, fonts-liberation, fonts-noto-core). The curves are
+Needs fontTools and the fonts below (Debian: fonts-dejavu-core, fonts-liberation2, fonts-noto-core). The curves are
 flattened, turned from "y up" to "y down", and scaled so that the smallest circle around a digit has radius 1 and lies
 at the origin. Contours keep their winding, so that the signed areas of a digit's outside and holes add up.
 """
@@ -15,7 +15,7 @@ from fontTools.ttLib import TTFont
 
 FONTS = {
     "dejavu": "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf",
-    "liberation": "/usr/share/fonts/truetype/liberation/LiberationSans-Bold.ttf",
+    "liberation": "/usr/share/fonts/truetype/liberation2/LiberationSans-Bold.ttf",
     "noto": "/usr/share/fonts/truetype/noto/NotoSans-Bold.ttf",
 }
 # The furthest that a chord may lie from its curve, in radii of the enclosing circle; 0.04 pixels of a big digit at 128.

@@ -6,7 +6,7 @@
 
 pub mod args;
 pub mod command;
-pub mod commented;
+pub mod config_file;
 pub mod device;
 pub mod files;
 pub mod model;

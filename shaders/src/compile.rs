@@ -1,5 +1,5 @@
-// The WGSL preprocessor and reflection. `build.rs` includes this file, so a bad shader fails `cargo build` with an
-// excerpt of the source and no binding is ever typed a second time in Rust.
+//! The WGSL preprocessor and reflection. `build.rs` includes this file, so a bad shader fails `cargo build` with an
+//! excerpt of the source and no binding is ever typed a second time in Rust.
 
 use std::fmt::Write as _;
 use std::path::Path;

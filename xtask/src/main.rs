@@ -1,1 +1,57 @@
-fn main() {}
+//! `cargo xtask`: the gate, the goldens and the benchmarks of the workspace.
+
+mod bench;
+mod goldens;
+mod shell;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks, goldens and benchmarks of the workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything a change must pass, the cheapest first: format, tidy, clippy, wasm32, tests
+    Test,
+    /// The rules of the house that text can show
+    Tidy,
+    /// Write the goldens anew with $PYTHON (or python3) and say what changed
+    Goldens {
+        /// Only these scripts, by their names without ending
+        scripts: Vec<String>,
+    },
+    /// The benchmarks
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = root().and_then(|root| match Cli::parse().task {
+        Task::Test => test::gate(&root),
+        Task::Tidy => tidy::run(&root),
+        Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
+        Task::Bench => bench::run_all(&root),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace that this program was built from.
+fn root() -> Result<PathBuf> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Ok(PathBuf::from(here).parent().context("xtask stands in no workspace")?.to_owned())
+}

@@ -1,5 +1,6 @@
 //! `firefall sample`: pictures from prompts.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ struct Job {
 
 pub(super) fn run(args: &SampleArgs) -> Result<()> {
     let jobs = jobs(args)?;
-    let place = Place::new(args, jobs.len())?;
+    let mut place = Place::new(args, jobs.len())?;
     let (device, description) = device::open(args.device)?;
     let model = model::load(args.model.as_deref(), &device)?;
     let stages = settings(args, &model)?;
@@ -162,29 +163,35 @@ struct Place {
     /// The file of the only picture.
     file: Option<PathBuf>,
     force: bool,
+    /// By this run.
+    written: HashSet<PathBuf>,
 }
 
 impl Place {
     fn new(args: &SampleArgs, jobs: usize) -> Result<Self> {
-        let force = args.force;
+        let (force, written) = (args.force, HashSet::new());
         let here = PathBuf::from(".");
-        let Some(out) = &args.out else { return Ok(Self { folder: here, file: None, force }) };
+        let Some(out) = &args.out else { return Ok(Self { folder: here, file: None, force, written }) };
         if jobs == 1 && args.prompts.is_none() && !out.is_dir() {
-            return Ok(Self { folder: here, file: Some(out.clone()), force });
+            return Ok(Self { folder: here, file: Some(out.clone()), force, written });
         }
         std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-        Ok(Self { folder: out.clone(), file: None, force })
+        Ok(Self { folder: out.clone(), file: None, force, written })
     }
 
-    fn write(&self, job: &Job, picture: &Picture, origin: &Origin) -> Result<PathBuf> {
+    fn write(&mut self, job: &Job, picture: &Picture, origin: &Origin) -> Result<PathBuf> {
         let named = self.file.clone().or_else(|| job.out.as_ref().map(|name| self.folder.join(name)));
-        let existing = match (self.force, &named) {
-            (true, _) => Existing::Replace,
-            (false, Some(_)) => Existing::Refuse,
-            (false, None) => Existing::Number,
-        };
+        let ours = named.is_none();
         let path = named.unwrap_or_else(|| in_folder(&self.folder, &naming::file_name(&job.picture.prompt)));
-        write(&path, picture, origin, existing)
+        // Even by force no picture of this run replaces another.
+        let existing = match (self.force && !self.written.contains(&path), ours) {
+            (true, _) => Existing::Replace,
+            (false, false) => Existing::Refuse,
+            (false, true) => Existing::Number,
+        };
+        let path = write(&path, picture, origin, existing)?;
+        self.written.insert(path.clone());
+        Ok(path)
     }
 }
 

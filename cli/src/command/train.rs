@@ -1,9 +1,8 @@
 //! `firefall train`: a model from scratch.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use firefall_core::cascade::{PictureRequest, Request};
 use firefall_core::train::{Metrics, RunOptions, TrainConfig, TrainEvent, TrainRun};
 use firefall_core::world::sheet;
@@ -13,7 +12,7 @@ use crate::args::TrainArgs;
 use crate::files::Existing;
 use crate::outcome::{Interrupted, Usage, catch_interrupts, interrupted};
 use crate::png_text::{Origin, write};
-use crate::{device, model, suggest};
+use crate::{config_file, device, model};
 
 /// The prompts of the contact sheet; two seeds each.
 const SHEET: [&str; 12] = [
@@ -70,9 +69,9 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
 fn config(args: &TrainArgs) -> Result<TrainConfig> {
     let kept = args.out.join("train.json");
     let mut config = match (&args.config, &args.preset) {
-        (Some(file), _) => read(file)?,
+        (Some(file), _) => config_file::read(file)?,
         (None, Some(name)) => TrainConfig::preset(name).map_err(Usage)?,
-        (None, None) => read(&kept)?,
+        (None, None) => config_file::read(&kept)?,
     };
     if let Some(steps) = args.steps {
         for stage in &mut config.stages {
@@ -80,17 +79,6 @@ fn config(args: &TrainArgs) -> Result<TrainConfig> {
         }
     }
     Ok(config)
-}
-
-/// A config of JSON or TOML.
-fn read(file: &Path) -> Result<TrainConfig> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let parsed = if file.extension().is_some_and(|ending| ending == "json") {
-        serde_json::from_str(&text).map_err(|e| e.to_string())
-    } else {
-        toml::from_str(&text).map_err(|e| e.to_string())
-    };
-    parsed.map_err(|e| anyhow!("{}: {}", file.display(), suggest::explain(&e)))
 }
 
 /// The numbers of the stages that the user named: `text-and-base` is the first, `sr` the last, `sr2` the second

@@ -21,6 +21,11 @@ impl Linear {
         Self { weight: init.uniform([d_out, d_in], bound), bias: Some(init.uniform([d_out], bound)) }
     }
 
+    /// With bias, all zero: a layer that has no say at first.
+    pub fn zeros(init: &mut Init<'_>, d_in: usize, d_out: usize) -> Self {
+        Self { weight: init.constant([d_out, d_in], 0.0), bias: Some(init.constant([d_out], 0.0)) }
+    }
+
     /// Without bias.
     pub fn no_bias(init: &mut Init<'_>, d_in: usize, d_out: usize) -> Self {
         Self { weight: init.uniform([d_out, d_in], (d_in as f64).powf(-0.5)), bias: None }

@@ -57,6 +57,11 @@ impl LayerNorm {
         Self { weight: init.constant([width], 1.0), bias: None }
     }
 
+    /// Gain only, zero: the last layer of a branch that has no say at first.
+    pub fn silent(init: &mut Init<'_>, width: usize) -> Self {
+        Self { weight: init.constant([width], 0.0), bias: None }
+    }
+
     /// Gain and bias, as PyTorch's `nn.LayerNorm`.
     pub fn affine(init: &mut Init<'_>, width: usize) -> Self {
         Self { weight: init.constant([width], 1.0), bias: Some(init.constant([width], 0.0)) }

@@ -15,6 +15,7 @@ pub mod ema;
 pub mod folder;
 pub mod optim;
 pub mod params;
+mod preset;
 pub mod run;
 #[cfg(test)]
 mod testing;

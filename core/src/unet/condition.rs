@@ -99,7 +99,9 @@ impl TextEmbedding {
             pool: text.pool.map(|pool| PerceiverResampler::new(init, token_dim, &pool, config.attn)),
             norm: LayerNorm::affine(init, token_dim),
             hidden: Linear::new(init, token_dim, time_dim),
-            out: Linear::new(init, time_dim, time_dim),
+            // Silent at first: a text encoder that is trained along would else learn to say nothing, because what it
+            // says means nothing yet.
+            out: Linear::zeros(init, time_dim, time_dim),
         })
     }
 

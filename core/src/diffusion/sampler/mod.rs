@@ -14,7 +14,7 @@ use super::schedule::karras_sigmas;
 use super::{Denoiser, Elucidated, Level, Process};
 
 /// Which sampler, and its own numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SamplerKind {
     /// Ancestral sampling (DDPM, <https://arxiv.org/abs/2006.11239>; in continuous time as VDM, equation 33).
@@ -25,15 +25,11 @@ pub enum SamplerKind {
         eta: f64,
     },
     /// DPM-Solver++(2M) (<https://arxiv.org/abs/2211.01095>): second order, one evaluation a step, deterministic.
+    #[default]
+    #[serde(rename = "dpm++2m", alias = "dpm_solver2m")]
     DpmSolver2m,
     /// Heun's method of EDM (Karras et al. 2022, algorithm 2): second order, two evaluations a step.
     Heun(Churn),
-}
-
-impl Default for SamplerKind {
-    fn default() -> Self {
-        Self::DpmSolver2m
-    }
 }
 
 impl SamplerKind {

@@ -31,7 +31,7 @@ impl CrossAttention {
             to_kv: Linear::no_bias(init, context_width, size.inner() * 2),
             scale: QkScale::new(init, size.dim_head),
             to_out: Linear::no_bias(init, size.inner(), width),
-            norm_out: LayerNorm::gain(init, width),
+            norm_out: LayerNorm::silent(init, width),
             heads: size.heads,
         }
     }
