@@ -29,9 +29,8 @@ import warnings
 warnings.filterwarnings("ignore")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# imagen-pytorch prints advice; what we answer has a line for itself.
-ANSWERS = sys.stdout
-sys.stdout = sys.stderr
+# imagen-pytorch prints advice; our answers must have their lines to themselves.
+ANSWERS, sys.stdout = sys.stdout, open(os.devnull, "w")
 
 
 def answer(**values):

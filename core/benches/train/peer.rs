@@ -14,6 +14,8 @@ pub(crate) struct Peer {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
+    pub(crate) versions: String,
+    pub(crate) threads: usize,
     pub(crate) parameters: usize,
 }
 
@@ -26,8 +28,8 @@ enum Hello {
 }
 
 impl Peer {
-    /// The peer and its versions, or why there is none.
-    pub(crate) fn start(folder: &Path) -> Result<Result<(Self, String), String>> {
+    /// The peer, or why there is none.
+    pub(crate) fn start(folder: &Path) -> Result<Result<Self, String>> {
         let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer.py");
         let spawned =
@@ -37,13 +39,13 @@ impl Peer {
             Err(e) => return Ok(Err(format!("{}: {e}", python.display()))),
         };
         let output = BufReader::new(child.stdout.take().context("the output of peer.py is piped")?);
-        let mut peer = Self { input: child.stdin.take(), child, output, parameters: 0 };
+        let mut peer =
+            Self { input: child.stdin.take(), child, output, versions: String::new(), threads: 0, parameters: 0 };
         match serde_json::from_str(&peer.line()?)? {
             Hello::Missing { missing } => Ok(Err(format!("{}: {missing}", python.display()))),
             Hello::Ready { versions, threads, parameters } => {
-                println!("{versions}: {parameters} parameters, {threads} threads");
-                peer.parameters = parameters;
-                Ok(Ok((peer, versions)))
+                (peer.versions, peer.threads, peer.parameters) = (versions, threads, parameters);
+                Ok(Ok(peer))
             }
         }
     }
@@ -56,6 +58,10 @@ impl Peer {
 }
 
 impl Side for Peer {
+    fn names(&self) -> (&'static str, String) {
+        ("peer", format!("{}: U-Net", self.versions))
+    }
+
     fn steps(&mut self, count: usize) -> Result<Run> {
         let input = self.input.as_mut().context("peer.py still listens")?;
         writeln!(input, "{count}")?;

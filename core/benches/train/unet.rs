@@ -182,6 +182,10 @@ impl UnetSide {
 }
 
 impl Side for UnetSide {
+    fn names(&self) -> (&'static str, String) {
+        ("unet", "firefall: U-Net".to_owned())
+    }
+
     fn steps(&mut self, count: usize) -> Result<Run> {
         timed(count, || self.step())
     }

@@ -35,6 +35,10 @@ impl WholeSide {
 }
 
 impl Side for WholeSide {
+    fn names(&self) -> (&'static str, String) {
+        ("whole", "firefall: U-Net, text encoder and data".to_owned())
+    }
+
     fn steps(&mut self, count: usize) -> Result<Run> {
         let Self { config, words, trainer } = self;
         timed(count, || number(trainer.step(config.seed, &base(config), words)?.loss))
