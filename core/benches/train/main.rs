@@ -2,7 +2,7 @@
 //!
 //! | case | what a step is |
 //! | --- | --- |
-//! | `unet` | the base U-Net of the preset `small` on a fixed batch with fixed text: loss, backward, clip, optimiser, average |
+//! | `unet` | the base U-Net of the preset `small` on a fixed batch and text: loss, backward, clip, optimiser, average |
 //! | `peer` | the same U-Net, from the same parameters on the same batch, in imagen-pytorch (`peer.py`) |
 //! | `whole` | a step of the trainer itself: scenes, captions and the text encoder too |
 //!
