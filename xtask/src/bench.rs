@@ -6,14 +6,8 @@ use anyhow::Result;
 
 use crate::shell::{cargo, run};
 
-/// Arguments of `firefall` for the benchmark of training: none before there is one.
-const TRAINING: &[&str] = &[];
-
-/// Runs them all, one after the other: they measure the same cores.
+/// Runs them all, one after the other: they measure the same cores. The one of training compares itself with
+/// imagen-pytorch where $PYTHON (or python3) has it.
 pub(crate) fn run_all(root: &Path) -> Result<()> {
-    run(cargo(root).args(["bench", "--workspace", "--benches"]))?;
-    if TRAINING.is_empty() {
-        return Ok(());
-    }
-    run(cargo(root).args(["run", "--release", "--package", "firefall-cli", "--"]).args(TRAINING))
+    run(cargo(root).args(["bench", "--workspace", "--benches"]))
 }

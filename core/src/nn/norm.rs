@@ -72,7 +72,8 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let x = x.clone() - x.mean_dim(D - 1);
         let variance = (x.clone() * x.clone()).mean_dim(D - 1);
-        let y = x / (variance + 1e-5).sqrt() * self.weight.val().unsqueeze();
+        // Times the root's reciprocal, whose gradient is one number a row; that of a quotient is a whole map.
+        let y = x * (variance + 1e-5).sqrt().recip() * self.weight.val().unsqueeze();
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,

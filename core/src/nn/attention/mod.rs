@@ -66,7 +66,7 @@ impl QkScale {
 #[must_use]
 pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let length = (x.clone() * x.clone()).sum_dim(D - 1).sqrt().clamp_min(1e-12);
-    x / length
+    x * length.recip()
 }
 
 /// `[b, n, nh dh]` as `[b, nh, n, dh]`.
