@@ -109,8 +109,9 @@ mod tests {
     #[test]
     fn any_text_gives_a_safe_name() {
         for i in 0..2000u32 {
-            let prompt: String =
-                (0..i % 97).filter_map(|j| char::from_u32((i * 2654435761 ^ j * 40503) % 0x11000)).collect();
+            let prompt: String = (0..i % 97)
+                .filter_map(|j| char::from_u32((i.wrapping_mul(2_654_435_761) ^ j.wrapping_mul(40503)) % 0x11000))
+                .collect();
             let name = file_name(&prompt);
             let stem = name.strip_suffix(".png").unwrap();
             assert!(!stem.is_empty() && stem.len() <= 81, "{name}");

@@ -1,5 +1,7 @@
 //! The binary from outside: what it prints, writes and returns.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
