@@ -71,7 +71,7 @@ fn set_trying(on: bool) -> Vec<String> {
 }
 
 fn compare(op: &str, want: &[f32], got: &[f32]) -> Result<(), String> {
-    let off = want.iter().zip(got).position(|(w, g)| !((w - g).abs() <= 1e-4 * (1.0 + w.abs())));
+    let off = want.iter().zip(got).position(|(w, g)| !(w - g).abs().le(&(1e-4 * (1.0 + w.abs()))));
     match off {
         Some(i) => Err(format!("{op}: element {i} should be {}, the kernel says {}", want[i], got[i])),
         None => Ok(()),

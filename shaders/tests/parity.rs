@@ -1,6 +1,8 @@
 //! Every op on every device it can run on, against its plain body; gradients against the plain body's autodiff and
 //! against central differences.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
+
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use firefall_shaders::{ALL, conv3x3, ops, rms_norm_silu, self_test};
 

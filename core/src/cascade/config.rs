@@ -133,11 +133,9 @@ impl StageConfig {
         if self.size == 0 || !self.size.is_multiple_of(multiple) {
             return Err(format!("size is {}; this network needs a multiple of {multiple}", self.size));
         }
-        if let Some(wanted) = &self.unet.text {
-            if wanted.embed_dim != text.t5.d_model {
-                let (got, want) = (wanted.embed_dim, text.t5.d_model);
-                return Err(format!("unet.text.embed_dim is {got} and the text encoder's d_model {want}"));
-            }
+        if let Some(wanted) = self.unet.text.as_ref().filter(|wanted| wanted.embed_dim != text.t5.d_model) {
+            let (got, want) = (wanted.embed_dim, text.t5.d_model);
+            return Err(format!("unet.text.embed_dim is {got} and the text encoder's d_model {want}"));
         }
         match (below, &self.lowres, self.unet.lowres_cond) {
             (None, None, false) => Ok(()),

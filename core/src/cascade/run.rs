@@ -54,7 +54,7 @@ enum State {
     /// Nothing is done.
     Start,
     /// The stage of this number, from 0, comes next, on the picture of the one before.
-    Before(usize, Prompts, Option<Tensor<4>>),
+    Before(Box<(usize, Prompts, Option<Tensor<4>>)>),
     /// A stage at work.
     Stage(Box<Work>),
     /// Nothing is left.
@@ -101,7 +101,10 @@ impl Run {
             }
             match std::mem::replace(&mut self.state, State::End) {
                 State::Start => self.encode()?,
-                State::Before(stage, prompts, small) => self.start(stage, prompts, small),
+                State::Before(next) => {
+                    let (stage, prompts, small) = *next;
+                    self.start(stage, prompts, small);
+                }
                 State::Stage(work) => self.step(work).await?,
                 State::End => return Ok(None),
             }
@@ -128,7 +131,7 @@ impl Run {
         let keep: Vec<f32> = (0..2 * b).map(|i| f32::from(u8::from(i < b || has_negative(&pictures[i - b])))).collect();
         let keep = Tensor::from_data(TensorData::new(keep, [2 * b]), device);
         let TextEmbedding { tokens, mask } = encoded.embedding;
-        self.state = State::Before(0, Prompts { tokens, mask, keep }, None);
+        self.state = State::Before(Box::new((0, Prompts { tokens, mask, keep }, None)));
         Ok(())
     }
 
@@ -185,7 +188,7 @@ impl Run {
             self.pending.push_back(Event::Done { pictures });
         } else {
             let small = work.sampler.x_t().clone().clamp(-1.0, 1.0);
-            self.state = State::Before(index + 1, work.prompts, Some(small));
+            self.state = State::Before(Box::new((index + 1, work.prompts, Some(small))));
         }
         Ok(())
     }

@@ -3,14 +3,14 @@
 //! | paper | code | meaning | note |
 //! | --- | --- | --- | --- |
 //! | x₀, x̂₀ | `x0`, `x0_hat` | clean picture, its estimate | in [-1, 1] |
-//! | x_t | `x_t` | noised picture | `alpha * x0 + sigma * eps` |
+//! | `x_t` | `x_t` | noised picture | `alpha * x0 + sigma * eps` |
 //! | ε | `eps` | noise | |
 //! | v | `v` | `alpha * eps - sigma * x0` | |
 //! | t | `t` | time of a variance-preserving process | 0 clean, 1 noise |
 //! | α, σ | [`Level`] | magnitudes of picture and noise in `x_t` | `alpha² + sigma² = 1` or `alpha = 1` |
 //! | λ | `log_snr` | `log(alpha² / sigma²)` | the currency between processes |
 //! | σ (Karras) | `sigma_edm` | `sigma / alpha`, noise beside a picture of magnitude 1 | `exp(-log_snr / 2)` |
-//! | c_skip … | [`Scalings`] | how a network's output becomes `x0_hat` | |
+//! | `c_skip` … | [`Scalings`] | how a network's output becomes `x0_hat` | |
 //! | w | `cond_scale` | guidance scale | 1 is off |
 //!
 //! After preconditioning every network is a [`Denoiser`]. A [`Level`] carries both magnitudes, so one sampler serves

@@ -284,6 +284,7 @@ fn weight_group_body<const FMA: bool, const M: usize>(
 
 /// Three taps of one window row for `M` output channels from `first` and one input channel.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "plain indices keep the accumulators in registers")]
 fn weight_tile<const FMA: bool, const M: usize>(
     size: &Size,
     (x, dy): (&[f32], &[f32]),
