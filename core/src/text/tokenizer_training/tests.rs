@@ -142,11 +142,11 @@ fn an_encoder_needs_a_vector_for_every_token() {
     let config = |vocab_size| T5Config { vocab_size, d_model: 8, d_ff: 8, num_layers: 1, ..T5Config::default() };
     let t5 = T5Encoder::new(&mut Init::seeded(&device, 5), &config(tokens));
     let encoder = TextEncoder::new(tokenizer.clone(), t5, 6).unwrap();
-    let (embedding, truncated) =
-        encoder.encode(&["a red dot", "two big blue circles above a small green star"], &device).unwrap();
-    assert_eq!(embedding.tokens.dims(), [2, 6, 8]);
-    assert_eq!(embedding.mask.dims(), [2, 6]);
-    assert_eq!(truncated, [false, true]);
+    let encoded = encoder.encode(&["a red dot", "two big blue circles above a small green star"], &device).unwrap();
+    assert_eq!(encoded.embedding.tokens.dims(), [2, 6, 8]);
+    assert_eq!(encoded.embedding.mask.dims(), [2, 6]);
+    assert_eq!(encoded.lengths[1], 6);
+    assert_eq!(encoded.truncated, [false, true]);
 
     let t5 = T5Encoder::new(&mut Init::blank(&device), &config(tokens - 1));
     let error = TextEncoder::new(tokenizer, t5, 6).unwrap_err();
