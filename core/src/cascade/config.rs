@@ -6,6 +6,8 @@ use crate::diffusion::{Elucidated, Process, SamplerKind, Threshold};
 use crate::text::T5Config;
 use crate::unet::UnetConfig;
 
+/// The largest side of a picture in pixels: beyond it a typing error asks for more memory than there is.
+pub const MAX_SIZE: usize = 4096;
 /// The version of the folder's layout that this build reads and writes.
 pub const FORMAT: u32 = 1;
 
@@ -115,6 +117,10 @@ impl ModelConfig {
         if self.stages.is_empty() {
             return Err("stages is empty; a model needs at least one".into());
         }
+        self.text.t5.validate().map_err(|e| format!("text.t5.{e}"))?;
+        if self.text.max_len == 0 {
+            return Err("text.max_len is 0; it must be at least 1".into());
+        }
         let mut below = None;
         for (i, stage) in self.stages.iter().enumerate() {
             stage.validate(below, &self.text).map_err(|e| format!("stages[{i}].{e}"))?;
@@ -129,10 +135,7 @@ impl StageConfig {
         self.unet.validate().map_err(|e| format!("unet.{e}"))?;
         self.process.validate()?;
         self.sampling.validate()?;
-        let multiple = self.unet.size_multiple();
-        if self.size == 0 || !self.size.is_multiple_of(multiple) {
-            return Err(format!("size is {}; this network needs a multiple of {multiple}", self.size));
-        }
+        self.validate_picture()?;
         if let Some(wanted) = self.unet.text.as_ref().filter(|wanted| wanted.embed_dim != text.t5.d_model) {
             let (got, want) = (wanted.embed_dim, text.t5.d_model);
             return Err(format!("unet.text.embed_dim is {got} and the text encoder's d_model {want}"));
@@ -150,6 +153,27 @@ impl StageConfig {
                 lowres.validate()
             }
         }
+    }
+
+    /// What comes in and goes out.
+    fn validate_picture(&self) -> Result<(), String> {
+        let (unet, multiple) = (&self.unet, self.unet.size_multiple());
+        if !(1..=MAX_SIZE).contains(&self.size) || !self.size.is_multiple_of(multiple) {
+            return Err(format!("size is {}; this network needs a multiple of {multiple} up to {MAX_SIZE}", self.size));
+        }
+        if unet.channels != 3 {
+            return Err(format!("unet.channels is {}; pictures have 3", unet.channels));
+        }
+        if let Some(out) = unet.channels_out.filter(|&out| out != unet.channels) {
+            return Err(format!("unet.channels_out is {out}; a stage's output has the 3 of its picture"));
+        }
+        if unet.cond_images_channels != 0 {
+            return Err(format!(
+                "unet.cond_images_channels is {}; a stage has no such picture",
+                unet.cond_images_channels
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -142,7 +142,8 @@ impl StageSettings {
         if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
             return Err(RequestError::Steps { stage, steps });
         }
-        if let Some(value) = self.cond_scale.filter(|value| !value.is_finite()) {
+        // In single precision, in which networks work.
+        if let Some(value) = self.cond_scale.filter(|value| !(*value as f32).is_finite()) {
             return Err(RequestError::CondScale { stage, value });
         }
         match self.lowres_std {

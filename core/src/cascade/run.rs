@@ -99,14 +99,20 @@ impl Run {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
-            match std::mem::replace(&mut self.state, State::End) {
-                State::Start => self.encode()?,
+            let worked = match std::mem::replace(&mut self.state, State::End) {
+                State::Start => self.encode(),
                 State::Before(next) => {
                     let (stage, prompts, small) = *next;
                     self.start(stage, prompts, small);
+                    Ok(())
                 }
-                State::Stage(work) => self.step(work).await?,
+                State::Stage(work) => self.step(work).await,
                 State::End => return Ok(None),
+            };
+            if let Err(error) = worked {
+                // What the failed step would have told is no longer true.
+                self.pending.clear();
+                return Err(error);
             }
         }
     }
@@ -120,9 +126,10 @@ impl Run {
             pictures.iter().map(|p| p.prompt.clone()).chain(pictures.iter().map(negative)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let encoded = self.model.text.encode(&texts, device)?;
-        for i in (0..b).filter(|&i| encoded.truncated[i]) {
+        for i in (0..2 * b).filter(|&i| encoded.truncated[i]) {
             let max = self.model.config.text.max_len;
-            let message = format!("the prompt of picture {} is longer than {max} tokens; the rest was cut", i + 1);
+            let (kind, number) = if i < b { ("prompt", i + 1) } else { ("negative prompt", i - b + 1) };
+            let message = format!("the {kind} of picture {number} is longer than {max} tokens; the rest was cut");
             self.pending.push_back(Event::Warning { message });
         }
         self.pending.push_back(Event::Encoded { tokens: encoded.lengths[..b].to_vec() });
@@ -211,4 +218,73 @@ fn apply(mut sampling: SamplingConfig, settings: StageSettings) -> SamplingConfi
     sampling.cond_scale = settings.cond_scale.unwrap_or(sampling.cond_scale);
     sampling.sampler = settings.sampler.unwrap_or(sampling.sampler);
     sampling
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use burn::tensor::Device;
+
+    use super::{Run, State};
+    use crate::cascade::{Model, ModelConfig, Request, Stage, StageConfig, StageSettings, TextModelConfig};
+    use crate::nn::Init;
+    use crate::nn::attention::AttentionSize;
+    use crate::text::{T5Config, T5Encoder, TextEncoder, Tokenizer};
+    use crate::unet::config::{LevelConfig, TextConfig, UnetConfig};
+    use crate::unet::unet2d::Unet;
+
+    fn model() -> Model {
+        let device = Device::flex();
+        let t5 = T5Config {
+            vocab_size: 3,
+            d_model: 4,
+            d_kv: 2,
+            d_ff: 4,
+            num_layers: 1,
+            num_heads: 2,
+            ..T5Config::default()
+        };
+        let tokenizer = br#"{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"WhitespaceSplit"},
+            "model":{"type":"WordLevel","unk_token":"dot","vocab":{"<pad>":0,"</s>":1,"dot":2}}}"#;
+        let attn = AttentionSize { heads: 1, dim_head: 4 };
+        let unet = UnetConfig {
+            dim: 4,
+            levels: vec![LevelConfig::default()],
+            attn,
+            middle_cross: attn,
+            stem: crate::unet::Stem::Conv(3),
+            text: Some(TextConfig { embed_dim: 4, max_len: 4, pool: None }),
+            ..UnetConfig::default()
+        };
+        let stage = StageConfig { size: 4, unet, ..StageConfig::default() };
+        let text = TextModelConfig { t5: t5.clone(), max_len: 4 };
+        let config = ModelConfig { format: 1, name: "a".into(), text, stages: vec![stage.clone()] };
+        config.validate().unwrap();
+        let t5 = T5Encoder::new(&mut Init::seeded(&device, 1), &t5);
+        let text = TextEncoder::new(Tokenizer::from_bytes(tokenizer).unwrap(), t5, 4).unwrap();
+        let unet = Unet::new(&mut Init::seeded(&device, 2), &stage.unet);
+        Model { config, text, stages: vec![Stage { config: stage, unet }], device, hash: String::new() }
+    }
+
+    /// Rows that the network works on, and the picture's own noise.
+    fn rows(cond_scale: f64, pictures: usize) -> [usize; 2] {
+        let settings = StageSettings { cond_scale: Some(cond_scale), steps: Some(1), ..StageSettings::default() };
+        let one = Request::one("dot", 1);
+        let request = Request { stages: vec![settings], pictures: vec![one.pictures[0].clone(); pictures], ..one };
+        let mut run = Run::new(Arc::new(model()), request).unwrap();
+        loop {
+            pollster::block_on(run.next()).unwrap().expect("a stage");
+            if let State::Stage(work) = &run.state {
+                return [work.text.tokens.dims()[0], work.sampler.x_t().dims()[0]];
+            }
+        }
+    }
+
+    #[test]
+    fn without_guidance_there_is_half_the_work() {
+        assert_eq!(rows(3.0, 2), [4, 2]);
+        assert_eq!(rows(0.0, 2), [4, 2]);
+        assert_eq!(rows(1.0, 2), [2, 2]);
+    }
 }

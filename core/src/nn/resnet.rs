@@ -58,7 +58,9 @@ impl GlobalContext {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
         let attention = activation::softmax(self.to_k.forward(x.clone()).reshape([b, 1, h * w]), 2);
-        let mean = x.reshape([b, c, h * w]).matmul(attention.swap_dims(1, 2)).reshape([b, c, 1, 1]);
+        // The pixels are transposed, not the attention: with the gradient of a softmax transposed, Burn 0.22.1's fusion
+        // computes another one on wgpu.
+        let mean = attention.matmul(x.reshape([b, c, h * w]).swap_dims(1, 2)).reshape([b, c, 1, 1]);
         activation::sigmoid(self.expand.forward(activation::silu(self.squeeze.forward(mean))))
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::params::{Flat, Graph, replace, values};
 use super::trainer::Trainer;
 use crate::weights::save::Tensors;
-use crate::weights::{LoadError, SaveError, Storage, WeightFile, named};
+use crate::weights::{self, LoadError, SaveError, Storage, WeightFile, named};
 
 /// Why a checkpoint could not be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +31,12 @@ const PARTS: [&str; 4] = ["param", "ema", "mean", "square"];
 /// The bytes of a checkpoint; `config` is the run's, as JSON.
 ///
 /// # Errors
-/// If a number cannot be read back or is not finite: a run that went astray does not overwrite a good checkpoint.
+/// If a number cannot be read back or is beyond half precision: a run that went astray does not overwrite a good
+/// checkpoint.
 pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError> {
+    // Beyond half precision a network is lost, though its numbers may last a step longer: better seen before an older
+    // checkpoint goes.
+    weights::save(&trainer.networks, &BTreeMap::new(), Storage::F16, str::to_owned).await?;
     let params = values(&trainer.networks);
     let slots = named(&trainer.networks);
     let mut tensors = Tensors::new(Storage::F32);

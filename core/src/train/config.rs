@@ -109,26 +109,29 @@ impl TrainConfig {
         if self.checkpoint_every == 0 || self.keep_checkpoints == 0 || self.log_every == 0 {
             return Err("checkpoint_every, keep_checkpoints and log_every must be at least 1".into());
         }
+        let mut below = None;
         for (i, (training, stage)) in self.stages.iter().zip(&self.model.stages).enumerate() {
-            training.validate(stage).map_err(|e| format!("stages[{i}].{e}"))?;
+            training.validate(stage, below).map_err(|e| format!("stages[{i}].{e}"))?;
+            below = Some(stage.size);
         }
         Ok(())
     }
 }
 
 impl StageTraining {
-    fn validate(&self, stage: &StageConfig) -> Result<(), String> {
+    fn validate(&self, stage: &StageConfig, below: Option<usize>) -> Result<(), String> {
         if self.steps == 0 || self.batch == 0 || self.micro_batch == 0 {
             return Err("steps, batch and micro_batch must be at least 1".into());
         }
         if !(0.0..=1.0).contains(&self.drop_caption) {
             return Err(format!("drop_caption is {}; it must be from 0 to 1", self.drop_caption));
         }
-        if !(self.optim.learning_rate > 0.0 && self.optim.learning_rate.is_finite()) {
-            return Err(format!("optim.learning_rate is {}; it must be above 0", self.optim.learning_rate));
-        }
+        self.optim.validate().map_err(|e| format!("optim.{e}"))?;
+        self.ema.validate().map_err(|e| format!("ema.{e}"))?;
         if let Some(crop) = self.crop {
-            let multiple = stage.unet.size_multiple();
+            // On the grid of the smaller picture, of which the same square is cut.
+            let factor = below.map_or(1, |below| stage.size / below);
+            let multiple = least_common_multiple(stage.unet.size_multiple(), factor);
             if crop == 0 || crop > stage.size || !crop.is_multiple_of(multiple) {
                 let size = stage.size;
                 return Err(format!("crop is {crop}; it must be a multiple of {multiple} up to {size}"));
@@ -142,6 +145,10 @@ impl StageTraining {
         }
         Ok(())
     }
+}
+
+fn least_common_multiple(a: usize, b: usize) -> usize {
+    (a..=a * b).step_by(a).find(|n| n.is_multiple_of(b)).unwrap_or(a * b)
 }
 
 #[cfg(test)]

@@ -194,6 +194,19 @@ mod tests {
     }
 
     #[test]
+    fn the_asked_share_of_captions_is_dropped() {
+        let mut config = TrainConfig::preset("tiny").unwrap();
+        for share in [0.0, 0.1, 0.5, 1.0] {
+            config.stages[0].drop_caption = share;
+            let keep = examples(7, &place(&config, 0), 0, 0..2000).keep;
+            assert!(keep.iter().all(|&v| v == 0.0 || v == 1.0));
+            let dropped = keep.iter().filter(|&&v| v == 0.0).count() as f64 / 2000.0;
+            // Five standard errors.
+            assert!((dropped - share).abs() <= 5.0 * (share * (1.0 - share) / 2000.0).sqrt(), "{dropped} for {share}");
+        }
+    }
+
+    #[test]
     fn squares_by_hand() {
         let planes: Vec<f32> = (0..48).map(|v| v as f32).collect();
         assert_eq!(cut(&planes, 4, [1, 2], 2)[..4], [9.0, 10.0, 13.0, 14.0]);

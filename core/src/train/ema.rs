@@ -27,6 +27,21 @@ impl Default for EmaConfig {
 }
 
 impl EmaConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(&self) -> Result<(), String> {
+        if !(0.0..=1.0).contains(&self.beta) {
+            return Err(format!("beta is {}; it must be from 0 to 1", self.beta));
+        }
+        let positive = [("inv_gamma", self.inv_gamma), ("power", self.power)];
+        match positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
+            Some((key, value)) => Err(format!("{key} is {value}; it must be above 0")),
+            None => Ok(()),
+        }
+    }
+
     /// The share that the average keeps in an update after `steps` steps.
     #[must_use]
     pub fn decay(&self, steps: u64) -> f64 {

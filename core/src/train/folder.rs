@@ -4,6 +4,17 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use super::config::TrainConfig;
+
+/// The config of the run.
+const CONFIG: &str = "train.json";
+/// The file of measurements, a line of JSON each.
+pub const METRICS: &str = "metrics.jsonl";
+/// The ending of files that are not yet what they will be.
+const SCRATCH: &str = "scratch";
+
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -29,7 +40,7 @@ pub enum FolderError {
     OtherConfig {
         /// The folder.
         path: PathBuf,
-        /// The first line that differs.
+        /// A key that differs, with both values.
         difference: String,
     },
 }
@@ -52,8 +63,8 @@ impl Folder {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
         };
-        let is_there = path.join("train.json").is_file();
-        if resume && !is_there {
+        let is_there = || path.join(CONFIG).is_file();
+        if resume && !is_there() {
             return Err(FolderError::Nothing(path.to_owned()));
         }
         let checkpoints = path.join("checkpoints");
@@ -68,25 +79,46 @@ impl Folder {
             Err(TryLockError::Error(source)) => return Err(FolderError::Io { path: lock_path, source }),
         }
         let folder = Self { path: path.to_owned(), _lock: lock };
-        match (is_there, resume) {
+        match (is_there(), resume) {
             (true, false) => return Err(FolderError::Occupied(path.to_owned())),
             (true, true) => folder.compare(config)?,
-            (false, _) => folder.write("train.json", config.as_bytes())?,
+            // Checkpoints of a run whose config is lost are no start of another.
+            (false, _) if folder.has_checkpoints()? => return Err(FolderError::Occupied(path.to_owned())),
+            (false, _) => folder.write(CONFIG, config.as_bytes())?,
         }
+        folder.tidy()?;
         Ok(folder)
     }
 
-    fn compare(&self, config: &str) -> Result<(), FolderError> {
-        let found = self.read_optional("train.json")?.unwrap_or_default();
-        let found = String::from_utf8_lossy(&found);
-        let differs = found.lines().zip(config.lines()).find(|(a, b)| a != b);
-        match differs {
-            Some((found, wanted)) => {
-                let difference = format!("{:?} and not {:?}", found.trim(), wanted.trim());
-                Err(FolderError::OtherConfig { path: self.path.clone(), difference })
+    /// Removes what a run that was killed left behind: scratch files, and a line of metrics that was cut short.
+    fn tidy(&self) -> Result<(), FolderError> {
+        for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("model")] {
+            for path in list(&folder)? {
+                if path.extension().is_some_and(|ending| ending == SCRATCH) {
+                    fs::remove_file(&path).map_err(|source| FolderError::Io { path, source })?;
+                }
             }
-            None => Ok(()),
         }
+        let Some(metrics) = self.read_optional(METRICS)? else { return Ok(()) };
+        let whole = metrics.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if whole == metrics.len() { Ok(()) } else { self.write(METRICS, &metrics[..whole]) }
+    }
+
+    fn has_checkpoints(&self) -> Result<bool, FolderError> {
+        let files = list(&self.path.join("checkpoints"))?;
+        Ok(files.iter().any(|path| path.extension().is_some_and(|ending| ending == "safetensors")))
+    }
+
+    /// By what the two say, not how: a config may be edited by hand, or written by another program.
+    fn compare(&self, config: &str) -> Result<(), FolderError> {
+        let found = self.read_optional(CONFIG)?.unwrap_or_default();
+        let [found, wanted] = [&found[..], config.as_bytes()].map(serde_json::from_slice::<TrainConfig>);
+        let difference = match (found, wanted) {
+            (Ok(found), Ok(wanted)) if found == wanted => return Ok(()),
+            (Ok(found), Ok(wanted)) => difference(&tree(&found), &tree(&wanted), String::new()).unwrap_or_default(),
+            (Err(error), _) | (_, Err(error)) => format!("{CONFIG} cannot be read: {error}"),
+        };
+        Err(FolderError::OtherConfig { path: self.path.clone(), difference })
     }
 
     /// The bytes of a file, if it is there.
@@ -111,7 +143,7 @@ impl Folder {
         write_atomic(&path, bytes).map_err(|source| FolderError::Io { path, source })
     }
 
-    /// Adds a line to a file. A line that a crash cut short is the last one.
+    /// Adds a line to a file. A line that a crash cut short is the last one; opening the folder removes it.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -154,11 +186,8 @@ impl Folder {
 
     /// Steps and paths, oldest first. Scratch files of a run that was killed have other names.
     fn checkpoints(&self, stage: usize) -> Result<Vec<(u64, PathBuf)>, FolderError> {
-        let folder = self.path.join("checkpoints");
-        let failed = |source| FolderError::Io { path: folder.clone(), source };
         let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+        for path in list(&self.path.join("checkpoints"))? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let step = name.strip_prefix(&prefix(stage)).and_then(|rest| rest.strip_suffix(".safetensors"));
             if let Some(step) = step.and_then(|step| step.parse().ok()) {
@@ -168,6 +197,31 @@ impl Folder {
         found.sort();
         Ok(found)
     }
+}
+
+fn tree(config: &TrainConfig) -> Value {
+    serde_json::to_value(config).unwrap_or_default()
+}
+
+/// The first key, in the order of their names, that two configs do not share, and its values.
+fn difference(found: &Value, wanted: &Value, key: String) -> Option<String> {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) if found.keys().eq(wanted.keys()) => {
+            let dot = if key.is_empty() { "" } else { "." };
+            found.iter().find_map(|(name, value)| difference(value, &wanted[name], format!("{key}{dot}{name}")))
+        }
+        (Value::Array(found), Value::Array(wanted)) if found.len() == wanted.len() => {
+            let mut pairs = found.iter().zip(wanted).enumerate();
+            pairs.find_map(|(i, (found, wanted))| difference(found, wanted, format!("{key}[{i}]")))
+        }
+        _ => (found != wanted).then(|| format!("{key} is {found} there and {wanted} here")),
+    }
+}
+
+/// The paths in a folder.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(|source| FolderError::Io { path: folder.to_owned(), source })
 }
 
 fn prefix(stage: usize) -> String {
@@ -181,7 +235,7 @@ fn prefix(stage: usize) -> String {
 /// What the system says; the scratch file is removed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut scratch = path.as_os_str().to_owned();
-    scratch.push(format!(".{}.scratch", std::process::id()));
+    scratch.push(format!(".{}.{SCRATCH}", std::process::id()));
     let scratch = PathBuf::from(scratch);
     let write = || {
         let mut file = File::create(&scratch)?;

@@ -43,6 +43,26 @@ impl Default for OptimConfig {
 }
 
 impl OptimConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [("learning_rate", self.learning_rate), ("eps", self.eps), ("clip_norm", self.clip_norm)];
+        if let Some((key, value)) = positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
+            return Err(format!("{key} is {value}; it must be above 0"));
+        }
+        let shares = [("beta1", self.beta1), ("beta2", self.beta2)];
+        if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
+            return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
+        }
+        let rest = [("final_share", self.final_share), ("weight_decay", self.weight_decay)];
+        match rest.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
+            Some((key, value)) => Err(format!("{key} is {value}; it must be at least 0")),
+            None => Ok(()),
+        }
+    }
+
     /// The learning rate of `step`, from 0, in a run of `total` steps: a line up, a half cosine down.
     #[must_use]
     pub fn rate(&self, step: u64, total: u64) -> f64 {

@@ -19,13 +19,13 @@ use serde::Serialize;
 use super::checkpoint::{self, CheckpointError};
 use super::config::TrainConfig;
 use super::data::Place;
-use super::folder::{Folder, FolderError};
+use super::folder::{Folder, FolderError, METRICS};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, ModelError, Stage};
 use crate::noise::{Purpose, Stream};
 use crate::text::tokenizer_training::train_tokenizer;
 use crate::text::{TextEncoder, Tokenizer, TokenizerError};
-use crate::weights::{LoadError, SaveError, WeightFile};
+use crate::weights::{SaveError, WeightFile};
 use crate::world::{Mix, draw};
 
 /// Captions the tokenizer is made from.
@@ -98,12 +98,10 @@ pub enum TrainError {
     /// The folder does not do what it should.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A checkpoint is damaged or of another run.
-    #[error(transparent)]
+    /// A checkpoint is damaged or of another run. The run could go on from the one before, but hours of training are
+    /// not thrown away unasked.
+    #[error("{0}; without this file the run goes on from the checkpoint before it")]
     Checkpoint(#[from] CheckpointError),
-    /// A weight file is damaged.
-    #[error(transparent)]
-    Weights(#[from] LoadError),
     /// Weights cannot be saved.
     #[error("{0}; the last checkpoint is kept")]
     Save(#[from] SaveError),
@@ -227,11 +225,13 @@ impl TrainRun {
     pub async fn save(&mut self) -> Result<Option<PathBuf>, TrainError> {
         let Some((index, trainer)) = &self.current else { return Ok(None) };
         let bytes = checkpoint::save(trainer, &self.json).await?;
-        let path = self.folder.write_checkpoint(*index, trainer.step, &bytes, self.config.keep_checkpoints)?;
-        let model = self.model()?;
-        for (name, bytes) in model.files().await? {
+        // The model first: a kill in between costs the steps since the last checkpoint, and these write the model again,
+        // while a checkpoint without its model would never be made up for. In the model the config comes last, so that
+        // it never names a stage whose weights are not there.
+        for (name, bytes) in self.model()?.files().await?.into_iter().rev() {
             self.folder.write(&format!("model/{name}"), &bytes)?;
         }
+        let path = self.folder.write_checkpoint(*index, trainer.step, &bytes, self.config.keep_checkpoints)?;
         Ok(Some(path))
     }
 
@@ -284,7 +284,8 @@ impl TrainRun {
         let seed = self.config.seed.wrapping_add(index as u64);
         let mut trainer = Trainer::new(seed, &self.config.model.stages[index], text, &self.device);
         if let Some((name, bytes)) = self.folder.latest_checkpoint(index)? {
-            checkpoint::restore(&mut trainer, &WeightFile::parse(name, bytes)?)?;
+            let file = WeightFile::parse(name, bytes).map_err(CheckpointError::from)?;
+            checkpoint::restore(&mut trainer, &file)?;
         }
         Ok(trainer)
     }
@@ -318,7 +319,7 @@ impl TrainRun {
             learning_rate: training.optim.rate(step - 1, training.steps),
         };
         let line = serde_json::to_string(&metrics).map_err(|e| TrainError::Config(e.to_string()))?;
-        self.folder.append("metrics.jsonl", &line)?;
+        self.folder.append(METRICS, &line)?;
         Ok(metrics)
     }
 }

@@ -1,0 +1,323 @@
+//! Runs of a tiny cascade: what they tell, what a picture depends on, and what goes wrong in an orderly way.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use firefall_core::cascade::{Event, Model, PictureRequest, Request, RequestError, Run, StageSettings};
+use firefall_core::diffusion::{SamplerKind, Threshold};
+
+use crate::tiny::{apart, changed, events, model, pictures, request, shared, try_pictures, wgpu};
+
+const PROMPT: &str = "a red circle";
+/// Other lengths than [`PROMPT`], on both sides.
+const LONGER: &str = "three small green stars above a big purple hexagon on a black background";
+const SHORTER: &str = "7";
+
+fn one() -> Request {
+    request(&[(PROMPT, 1)])
+}
+
+fn with(settings: StageSettings, request: Request) -> Request {
+    Request { stages: vec![settings; 2], ..request }
+}
+
+fn cond_scale(value: f64) -> StageSettings {
+    StageSettings { cond_scale: Some(value), ..StageSettings::default() }
+}
+
+fn negative(text: &str) -> Request {
+    let mut request = with(cond_scale(3.0), one());
+    request.pictures[0].negative = Some(text.to_owned());
+    request
+}
+
+fn short(event: &Event) -> String {
+    match event {
+        Event::Encoded { tokens } => format!("encoded {}", tokens.len()),
+        Event::StageStarted { stage, stages, size, steps } => format!("stage {stage}/{stages} {size} px {steps}"),
+        Event::Step { stage, step, steps, preview } => {
+            format!("step {stage}: {step}/{steps}{}", if preview.is_some() { " seen" } else { "" })
+        }
+        Event::StageDone { stage } => format!("done {stage}"),
+        Event::Done { pictures } => format!("{} pictures of {} px", pictures.len(), pictures[0].width),
+        Event::Warning { message } => format!("warning: {message}"),
+    }
+}
+
+fn told(request: Request) -> Vec<String> {
+    events(&shared(), request).iter().map(short).collect()
+}
+
+#[test]
+fn events_come_in_order() {
+    let want = [
+        "encoded 2",
+        "stage 1/2 8 px 3",
+        "step 1: 1/3",
+        "step 1: 2/3",
+        "step 1: 3/3",
+        "done 1",
+        "stage 2/2 16 px 3",
+        "step 2: 1/3",
+        "step 2: 2/3",
+        "step 2: 3/3",
+        "done 2",
+        "2 pictures of 16 px",
+    ];
+    assert_eq!(told(request(&[(PROMPT, 1), (LONGER, 2)])), want);
+}
+
+#[test]
+fn the_tokens_are_those_of_each_prompt() {
+    let lengths = |wishes: &[(&str, u64)]| match &events(&shared(), request(wishes))[0] {
+        Event::Encoded { tokens } => tokens.clone(),
+        other => panic!("{other:?}"),
+    };
+    let both = lengths(&[(PROMPT, 1), (LONGER, 2)]);
+    assert_eq!(both, [lengths(&[(PROMPT, 1)]), lengths(&[(LONGER, 2)])].concat());
+    assert!(both[0] < both[1], "{both:?}");
+}
+
+#[test]
+fn a_run_stops_after_any_event_and_leaves_nothing_behind() {
+    let model = Arc::new(model(7, &Device::flex()));
+    let want = pictures(&model, one());
+    for stop in 0..12 {
+        let mut run = Run::new(model.clone(), one()).unwrap();
+        for _ in 0..stop {
+            assert!(pollster::block_on(run.next()).unwrap().is_some());
+        }
+        drop(run);
+        assert_eq!(Arc::strong_count(&model), 1, "after {stop} events");
+    }
+    assert_eq!(pictures(&model, one()), want);
+}
+
+#[test]
+fn nothing_comes_after_the_pictures() {
+    let mut run = Run::new(shared(), one()).unwrap();
+    while let Some(event) = pollster::block_on(run.next()).unwrap() {
+        if matches!(event, Event::Done { .. }) {
+            break;
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(pollster::block_on(run.next()).unwrap(), None);
+    }
+}
+
+/// With every sampler, so that noise added on the way is the picture's own as well.
+#[test]
+fn a_picture_does_not_depend_on_its_batch() {
+    for name in SamplerKind::NAMES {
+        let settings =
+            StageSettings { sampler: Some(SamplerKind::from_name(name).unwrap()), ..StageSettings::default() };
+        let with = |wishes: &[(&str, u64)]| pictures(&shared(), with(settings, request(wishes)));
+        let together = with(&[(LONGER, 9), (PROMPT, 1), (SHORTER, 2)]);
+        for (picture, wish) in together.iter().zip([(LONGER, 9), (PROMPT, 1), (SHORTER, 2)]) {
+            let alone = &with(&[wish])[0];
+            assert!(apart(picture, alone) <= 1, "{name}, {wish:?}: {} apart", apart(picture, alone));
+        }
+    }
+}
+
+#[test]
+fn a_run_repeats_itself_to_the_byte() {
+    assert_eq!(pictures(&shared(), one()), pictures(&shared(), one()));
+}
+
+#[test]
+fn another_seed_or_prompt_is_another_picture() {
+    let first = &pictures(&shared(), one())[0];
+    for other in [(PROMPT, 2), (PROMPT, u64::MAX), ("a blue circle", 1), (LONGER, 1)] {
+        let picture = &pictures(&shared(), request(&[other]))[0];
+        assert!(apart(first, picture) > 5, "{other:?}: {} apart", apart(first, picture));
+    }
+}
+
+#[test]
+fn the_negative_prompt_counts_where_there_is_guidance() {
+    let plain = &pictures(&shared(), with(cond_scale(3.0), one()))[0];
+    let against = &pictures(&shared(), negative("a blue star"))[0];
+    assert!(apart(plain, against) > 5, "{} apart", apart(plain, against));
+    for empty in ["", "  "] {
+        assert!(apart(plain, &pictures(&shared(), negative(empty))[0]) <= 1, "{empty:?} is no negative prompt");
+    }
+    // Guidance away from the prompt itself is no guidance, whatever its scale.
+    let itself = &pictures(&shared(), negative(PROMPT))[0];
+    let unguided = &pictures(&shared(), with(cond_scale(1.0), one()))[0];
+    assert!(apart(itself, unguided) <= 1, "{} apart", apart(itself, unguided));
+    let ignored = Request { stages: vec![cond_scale(1.0); 2], ..negative("a blue star") };
+    assert_eq!(&pictures(&shared(), ignored)[0], unguided);
+}
+
+#[test]
+fn settings_change_the_picture() {
+    let plain = &pictures(&shared(), one())[0];
+    let settings = [
+        StageSettings { steps: Some(5), ..StageSettings::default() },
+        cond_scale(6.0),
+        StageSettings { sampler: Some(SamplerKind::Ddpm), ..StageSettings::default() },
+        StageSettings { lowres_std: Some(0.5), ..StageSettings::default() },
+    ];
+    for settings in settings {
+        let picture = &pictures(&shared(), with(settings, one()))[0];
+        assert!(apart(plain, picture) > 1, "{settings:?}: {} apart", apart(plain, picture));
+    }
+    // Fewer entries than stages leave the others as they are.
+    let all = told(Request { stages: vec![StageSettings { steps: Some(1), ..StageSettings::default() }], ..one() });
+    assert!(all.contains(&"step 1: 1/1".to_owned()) && all.contains(&"step 2: 3/3".to_owned()), "{all:?}");
+}
+
+#[test]
+fn previews_are_the_estimates_and_end_on_the_picture() {
+    let all = events(&shared(), Request { previews: true, ..request(&[(PROMPT, 1), (LONGER, 2)]) });
+    let previews: Vec<_> = all
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step { stage, preview, .. } => Some((stage, preview.as_ref().unwrap())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(previews.len(), 6);
+    for (stage, preview) in &previews {
+        assert!(preview.len() == 2 && preview.iter().all(|p| p.width == [8, 16][**stage - 1]), "stage {stage}");
+    }
+    let Some(Event::Done { pictures: done }) = all.last() else { panic!("{all:?}") };
+    assert_eq!(previews[5].1, done, "the last estimate is the picture");
+    assert_ne!(previews[4].1, previews[5].1);
+    assert_eq!(&pictures(&shared(), request(&[(PROMPT, 1), (LONGER, 2)])), done, "looking changes nothing");
+}
+
+#[test]
+fn a_run_stops_after_the_asked_stage() {
+    let first = Request { stop_after: Some(1), ..one() };
+    let all = told(first.clone());
+    assert_eq!(all[1], "stage 1/1 8 px 3");
+    assert_eq!(all.last().unwrap(), "1 pictures of 8 px");
+    assert_eq!(all.len(), 7);
+    // The second stage changes nothing of the first.
+    let previews = events(&shared(), Request { previews: true, ..one() });
+    let Event::Step { stage: 1, step: 3, preview: Some(preview), .. } = &previews[4] else { panic!("{previews:?}") };
+    assert_eq!(&pictures(&shared(), first), preview);
+}
+
+#[test]
+fn a_text_beyond_the_models_length_is_cut_with_a_warning() {
+    let long = LONGER.repeat(10_000 / LONGER.len() + 1);
+    let mut request = request(&[(PROMPT, 1), (&long, 2), (PROMPT, 3)]);
+    request.pictures[2].negative = Some(long.clone());
+    let all = told(request);
+    let warnings: Vec<_> = all.iter().filter(|event| event.starts_with("warning")).collect();
+    assert_eq!(warnings.len(), 2, "{all:?}");
+    assert!(warnings[0].contains("the prompt of picture 2 is longer than 24 tokens"), "{warnings:?}");
+    assert!(warnings[1].contains("the negative prompt of picture 3"), "{warnings:?}");
+    assert!(all[2].starts_with("encoded"), "warnings come first: {all:?}");
+}
+
+#[test]
+fn any_text_runs() {
+    let odd = [
+        "🔥🦊🌟",
+        "\0a red circle\0",
+        "نجمة حمراء على خلفية زرقاء",
+        "\u{202e}elcric der a",
+        "a\u{300}\u{301}\u{302}\u{303} ｆｕｌｌ ﷺ",
+        "</s><pad><unk>",
+        "\u{10ffff}\u{fffd}\r\n\t",
+        "<0x41>",
+    ];
+    let wishes: Vec<(&str, u64)> = odd.iter().map(|text| (*text, 1)).collect();
+    let made = pictures(&shared(), request(&wishes));
+    assert_eq!(made.len(), odd.len());
+    assert_ne!(made[0], made[2], "what is said makes a difference");
+}
+
+#[test]
+fn every_wrong_request_says_what_is_wrong() {
+    let stages = |settings: Vec<StageSettings>| Request { stages: settings, ..one() };
+    let steps = |n| StageSettings { steps: Some(n), ..StageSettings::default() };
+    let lowres_std = |v| StageSettings { lowres_std: Some(v), ..StageSettings::default() };
+    let blank = |prompt: &str| request(&[(PROMPT, 1), (prompt, 2)]);
+    let cases = [
+        (Request::default(), "the request asks for no picture"),
+        (blank(" \t"), "the prompt 2 is empty"),
+        (blank("\0\u{200b}"), "the prompt 2 is empty"),
+        (request(&[("", 1)]), "the prompt is empty"),
+        (stages(vec![steps(3), steps(0)]), "0 steps in stage 2; it must be from 1 to 1000"),
+        (stages(vec![steps(1001)]), "1001 steps in stage 1"),
+        (stages(vec![steps(usize::MAX)]), "steps in stage 1"),
+        (stages(vec![cond_scale(f64::NAN)]), "cond_scale NaN in stage 1"),
+        (stages(vec![cond_scale(f64::INFINITY)]), "cond_scale inf in stage 1"),
+        (stages(vec![cond_scale(1e200)]), "in stage 1; it must be a finite number"),
+        (stages(vec![steps(3), lowres_std(-0.1)]), "lowres_std -0.1 in stage 2"),
+        (stages(vec![steps(3), lowres_std(f64::NAN)]), "lowres_std NaN in stage 2"),
+        (stages(vec![steps(3); 3]), "stage 3; this model has 2"),
+        (Request { stop_after: Some(0), ..one() }, "stage 0; this model has 2"),
+        (Request { stop_after: Some(3), ..one() }, "stage 3; this model has 2"),
+    ];
+    for (request, words) in cases {
+        let error = Run::new(shared(), request).unwrap_err().to_string();
+        assert!(error.contains(words), "{error:?} does not say {words:?}");
+    }
+    let empty = Run::new(shared(), Request { pictures: vec![PictureRequest::default()], ..one() }).unwrap_err();
+    assert_eq!(empty, RequestError::EmptyPrompt { index: 0 });
+}
+
+/// One number of the network is NaN, under every threshold.
+#[test]
+fn a_network_that_gives_no_numbers_is_an_error() {
+    let broken = |part: usize, threshold: Threshold| {
+        let mut model = model(7, &Device::flex());
+        for stage in &mut model.stages {
+            stage.config.sampling.threshold = threshold;
+        }
+        let nan = |at: usize, i: usize, v: f32| if (at, i) == (1, 0) { f32::NAN } else { v };
+        match part {
+            0 => model.text.t5 = changed(model.text.t5, nan),
+            part => model.stages[part - 1].unet = changed(model.stages[part - 1].unet.clone(), nan),
+        }
+        Arc::new(model)
+    };
+    for threshold in [Threshold::None, Threshold::Static, Threshold::Dynamic { quantile: 0.95 }] {
+        for (part, stage) in [(0, 1), (1, 1), (2, 2)] {
+            for previews in [false, true] {
+                let request = Request { previews, stop_after: (part == 1).then_some(1), ..one() };
+                let error = try_pictures(&broken(part, threshold), request).unwrap_err().to_string();
+                let words = "the network gave values that are no numbers";
+                let right = error.contains(words) && (part == 0 || error.contains(&format!("stage {stage}")));
+                assert!(right, "part {part}, {threshold:?}, previews {previews}: {error:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_that_failed_is_over() {
+    let mut model = model(7, &Device::flex());
+    model.stages[0].unet = changed(model.stages[0].unet.clone(), |_, _, _| f32::NAN);
+    let mut run = Run::new(Arc::new(model), one()).unwrap();
+    let failed = (0..20).find_map(|_| pollster::block_on(run.next()).err());
+    assert!(failed.is_some());
+    assert!(pollster::block_on(run.next()).unwrap().is_none());
+}
+
+#[test]
+fn a_gpu_makes_the_same_picture() {
+    let Some(device) = wgpu("a_gpu_makes_the_same_picture") else { return };
+    let on_gpu = Arc::new(model(7, &device));
+    let wishes = request(&[(PROMPT, 1), (LONGER, 2)]);
+    let (cpu, gpu) = (pictures(&shared(), wishes.clone()), pictures(&on_gpu, wishes));
+    for (cpu, gpu) in cpu.iter().zip(&gpu) {
+        assert!(apart(cpu, gpu) <= 2, "{} apart", apart(cpu, gpu));
+    }
+}
+
+/// Not all is black or white: tests that compare pictures have something to compare.
+#[test]
+fn the_pictures_of_these_tests_have_something_on_them() {
+    let picture = &pictures(&shared(), one())[0];
+    let inside = picture.rgb.iter().filter(|&&v| (1..255).contains(&v)).count();
+    assert!(inside * 4 > picture.rgb.len(), "{inside} of {}", picture.rgb.len());
+    let _: &Model = &shared();
+}

@@ -1,0 +1,372 @@
+//! Training runs of a tiny cascade: that they go on exactly, and fail in an orderly way.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use firefall_core::cascade::Model;
+use firefall_core::train::folder::FolderError;
+use firefall_core::train::{RunOptions, TrainConfig, TrainError, TrainEvent, TrainRun};
+use firefall_core::weights::WeightFile;
+
+use crate::tiny::{config, pictures, request, tokenizer};
+
+/// The preset with `steps` steps a stage and no checkpoints but those that are asked for.
+fn steps(steps: u64) -> TrainConfig {
+    let mut config = config();
+    config.checkpoint_every = 1000;
+    for stage in &mut config.stages {
+        stage.steps = steps;
+    }
+    config
+}
+
+fn try_open(folder: &Path, config: &TrainConfig, resume: bool) -> Result<TrainRun, TrainError> {
+    let options = RunOptions { resume, ..RunOptions::default() };
+    TrainRun::open(config.clone(), folder, &options, &Device::flex())
+}
+
+/// A new run, with the tokenizer of these tests.
+fn start(folder: &Path, config: &TrainConfig) -> TrainRun {
+    fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
+    try_open(folder, config, false).unwrap()
+}
+
+fn resume(folder: &Path, config: &TrainConfig) -> TrainRun {
+    try_open(folder, config, true).unwrap()
+}
+
+/// Works until `steps` steps are done.
+fn advance(run: &mut TrainRun, steps: usize) {
+    let mut done = 0;
+    while done < steps {
+        let event = pollster::block_on(run.next()).unwrap().expect("a run that is not over");
+        done += usize::from(matches!(event, TrainEvent::Step { .. }));
+    }
+}
+
+fn finish(mut run: TrainRun) -> Result<Vec<String>, TrainError> {
+    let mut events = Vec::new();
+    while let Some(event) = pollster::block_on(run.next())? {
+        events.push(match event {
+            TrainEvent::StageStarted { stage, stages, done, steps, .. } => {
+                format!("stage {stage}/{stages} {done}/{steps}")
+            }
+            TrainEvent::Step { pictures, metrics } => {
+                format!("{pictures}{}", metrics.map_or_else(String::new, |m| format!(" measured {}", m.step)))
+            }
+            TrainEvent::Checkpoint { stage, step, model, .. } => {
+                assert_eq!(model.stages.len(), stage);
+                format!("checkpoint {stage} {step}")
+            }
+            TrainEvent::StageDone { stage } => format!("done {stage}"),
+        });
+    }
+    Ok(events)
+}
+
+fn save(run: &mut TrainRun) {
+    assert!(pollster::block_on(run.save()).unwrap().is_some());
+}
+
+/// The names of all files in a folder of the run.
+fn list(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// What a finished run leaves: its last checkpoints and its model.
+fn outcome(folder: &Path, steps: u64) -> BTreeMap<String, Vec<u8>> {
+    let checkpoints = (1..=2).map(|stage| format!("checkpoints/stage{stage}-{steps:08}.safetensors"));
+    let model = list(&folder.join("model")).into_iter().map(|name| format!("model/{name}"));
+    checkpoints.chain(model).map(|name| (name.clone(), fs::read(folder.join(&name)).unwrap())).collect()
+}
+
+#[track_caller]
+fn same(got: &BTreeMap<String, Vec<u8>>, want: &BTreeMap<String, Vec<u8>>) {
+    assert!(got.keys().eq(want.keys()), "{:?} and {:?}", got.keys(), want.keys());
+    for (name, bytes) in got {
+        assert!(bytes == &want[name], "{name} differs");
+    }
+}
+
+#[test]
+fn events_come_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { checkpoint_every: 2, log_every: 3, ..steps(5) };
+    let events = finish(start(folder.path(), &config)).unwrap();
+    let stage = |stage| {
+        let middle = ["4", "4", "c 2", "4 measured 3", "4", "c 4", "4 measured 5"];
+        let middle = middle.map(|event| event.replace('c', &format!("checkpoint {stage}")));
+        [vec![format!("stage {stage}/2 0/5")], middle.to_vec(), vec![format!("done {stage}")]].concat()
+    };
+    assert_eq!(events, [stage(1), stage(2)].concat());
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = lines.iter().map(|line| [&line["stage"], &line["step"], &line["pictures"]]).collect();
+    assert_eq!(told, [[1, 3, 12], [1, 5, 20], [2, 3, 12], [2, 5, 20]]);
+    assert!(lines.iter().all(|line| line["loss"].as_f64().unwrap() > 0.0));
+}
+
+/// Stopped in the first stage, in the second, between them, and again and again.
+#[test]
+fn a_run_that_was_stopped_goes_on_to_the_last_bit() {
+    const STEPS: u64 = 4;
+    let config = steps(STEPS);
+    let whole = tempfile::tempdir().unwrap();
+    finish(start(whole.path(), &config)).unwrap();
+    let want = outcome(whole.path(), STEPS);
+    assert_eq!(want.len(), 7, "{:?}", want.keys());
+    for stops in [&[2][..], &[6], &[4], &[1, 1, 3, 1]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = start(folder.path(), &config);
+        for &stop in stops {
+            advance(&mut run, stop);
+            save(&mut run);
+            drop(run);
+            run = resume(folder.path(), &config);
+        }
+        finish(run).unwrap();
+        same(&outcome(folder.path(), STEPS), &want);
+    }
+}
+
+/// The model is written before the checkpoint, so no kill leaves a run that is over with a model that is not.
+#[test]
+fn a_run_killed_before_its_last_checkpoint_makes_up_for_it() {
+    let config = steps(2);
+    let folder = tempfile::tempdir().unwrap();
+    finish(start(folder.path(), &config)).unwrap();
+    let want = outcome(folder.path(), 2);
+    fs::remove_file(folder.path().join("checkpoints/stage2-00000002.safetensors")).unwrap();
+    for lost in ["model.json", "stage2.safetensors"] {
+        fs::remove_file(folder.path().join("model").join(lost)).unwrap();
+    }
+    finish(resume(folder.path(), &config)).unwrap();
+    same(&outcome(folder.path(), 2), &want);
+}
+
+#[test]
+fn a_finished_run_has_nothing_left_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(start(folder.path(), &steps(1))).unwrap();
+    let want = outcome(folder.path(), 1);
+    let again = finish(resume(folder.path(), &steps(1))).unwrap();
+    assert_eq!(again, ["stage 1/2 1/1", "done 1", "stage 2/2 1/1", "done 2"]);
+    same(&outcome(folder.path(), 1), &want);
+    let read = |name: &str| fs::read(folder.path().join("model").join(name));
+    let model = Arc::new(Model::load(read, &Device::flex()).unwrap());
+    assert_eq!(pictures(&model, request(&[("a red circle", 1)]))[0].width, 16);
+}
+
+#[test]
+fn a_later_stage_waits_for_the_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tokenizer.json"), tokenizer()).unwrap();
+    let only = |stage, resume| {
+        let options = RunOptions { stages: vec![stage], resume };
+        TrainRun::open(steps(1), folder.path(), &options, &Device::flex())
+    };
+    let error = finish(only(2, false).unwrap()).unwrap_err();
+    assert!(matches!(error, TrainError::Order { stage: 2 }), "{error}");
+    assert_eq!(finish(only(1, true).unwrap()).unwrap().last().unwrap(), "done 1");
+    assert_eq!(finish(only(2, true).unwrap()).unwrap()[0], "stage 2/2 0/1");
+    let error = only(3, true).unwrap_err().to_string();
+    assert!(error.contains("no stage 3; this model has 2"), "{error}");
+}
+
+#[test]
+fn only_the_last_checkpoints_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { checkpoint_every: 1, keep_checkpoints: 2, ..steps(5) };
+    finish(start(folder.path(), &config)).unwrap();
+    let names = list(&folder.path().join("checkpoints"));
+    let want = [(1, 4), (1, 5), (2, 4), (2, 5)].map(|(stage, step)| format!("stage{stage}-{step:08}.safetensors"));
+    assert_eq!(names, want);
+}
+
+#[test]
+fn a_folder_is_for_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = (folder.path(), steps(2));
+    let refused = |config: &TrainConfig, resume| match try_open(path, config, resume).unwrap_err() {
+        TrainError::Folder(error) => error,
+        other => panic!("{other}"),
+    };
+    assert!(matches!(refused(&config, true), FolderError::Nothing(_)));
+    assert!(list(path).is_empty(), "a refusal leaves nothing");
+
+    let mut run = start(path, &config);
+    for resume in [false, true] {
+        let error = refused(&config, resume);
+        assert!(matches!(error, FolderError::Locked(_)), "{error}");
+    }
+    advance(&mut run, 1);
+    save(&mut run);
+    drop(run);
+    let error = refused(&config, false);
+    assert!(matches!(error, FolderError::Occupied(_)) && error.to_string().contains("--resume"), "{error}");
+
+    let mut other = config.clone();
+    other.stages[1].optim.learning_rate = 0.5;
+    let error = refused(&other, true);
+    assert!(matches!(error, FolderError::OtherConfig { .. }), "{error}");
+    for words in ["stages[1].optim.learning_rate is 0.0008 there and 0.5 here", path.to_str().unwrap()] {
+        assert!(error.to_string().contains(words), "{error} does not say {words}");
+    }
+    // A config that says the same in other words is the same.
+    let compact = serde_json::to_string(&config).unwrap().replace("0.0008", "8.0e-4");
+    fs::write(path.join("train.json"), compact).unwrap();
+    drop(resume(path, &config));
+    // A config that was cut short is another one, and one that is lost makes no new run of an old one's checkpoints.
+    fs::write(path.join("train.json"), b"").unwrap();
+    assert!(matches!(refused(&config, true), FolderError::OtherConfig { .. }));
+    fs::remove_file(path.join("train.json")).unwrap();
+    assert!(matches!(refused(&config, false), FolderError::Occupied(_)));
+    assert!(matches!(refused(&config, true), FolderError::Nothing(_)));
+}
+
+#[test]
+fn what_a_killed_run_left_is_cleared_and_never_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = (folder.path(), steps(2));
+    let mut run = start(path, &config);
+    advance(&mut run, 1);
+    save(&mut run);
+    drop(run);
+    let left = ["checkpoints/stage1-00000002.safetensors.77.scratch", "model/model.json.77.scratch", "a.1.scratch"];
+    for name in left {
+        fs::write(path.join(name), b"half").unwrap();
+    }
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    fs::write(path.join("metrics.jsonl"), format!("{metrics}{{\"stage\":1,\"st")).unwrap();
+    let events = finish(resume(path, &config)).unwrap();
+    assert_eq!(events[0], "stage 1/2 1/2");
+    for name in left {
+        assert!(!path.join(name).exists(), "{name} is still there");
+    }
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 4);
+    assert!(metrics.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{metrics}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = (folder.path(), steps(3));
+    finish(start(path, &config)).unwrap();
+    let want = outcome(path, 3);
+    let newest = path.join("checkpoints/stage2-00000003.safetensors");
+    let bytes = fs::read(&newest).unwrap();
+
+    let mut run = resume(path, &config);
+    fs::remove_file(&newest).unwrap();
+    advance(&mut run, 1);
+    save(&mut run);
+    drop(run);
+    let first = fs::read(path.join("checkpoints/stage1-00000003.safetensors")).unwrap();
+    let damages: [&[u8]; 6] = [&[], &bytes[..7], &bytes[..1000], &bytes[..bytes.len() - 1], b"PK\x03\x04 zip", &first];
+    for damage in damages {
+        fs::write(&newest, damage).unwrap();
+        let error = finish(resume(path, &config)).unwrap_err();
+        assert!(matches!(error, TrainError::Checkpoint(_)), "{error}");
+        for words in ["stage2-00000003.safetensors", "goes on from the checkpoint before it"] {
+            assert!(error.to_string().contains(words), "{error} does not say {words}");
+        }
+    }
+    fs::remove_file(&newest).unwrap();
+    assert!(finish(resume(path, &config)).unwrap().contains(&"stage 2/2 1/3".to_owned()));
+    same(&outcome(path, 3), &want);
+}
+
+/// A learning rate beyond all reason: the loss soon is no number, and neither the run nor what it saves goes on.
+#[test]
+fn a_run_that_diverges_ends_and_keeps_its_checkpoint() {
+    let good = steps(6);
+    for checkpoint_every in [1, 1000] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let mut run = start(path, &good);
+        advance(&mut run, 2);
+        save(&mut run);
+        drop(run);
+        let before = fs::read(path.join("checkpoints/stage1-00000002.safetensors")).unwrap();
+        let mut wild = TrainConfig { checkpoint_every, ..good.clone() };
+        wild.stages[0].optim.learning_rate = 1e30;
+        fs::write(path.join("train.json"), serde_json::to_vec_pretty(&wild).unwrap()).unwrap();
+
+        let error = finish(resume(path, &wild)).unwrap_err();
+        assert!(error.to_string().contains("the last checkpoint is kept"), "{error}");
+        match checkpoint_every {
+            1 => assert!(matches!(error, TrainError::Save(_)), "{error}"),
+            _ => assert!(matches!(error, TrainError::Diverged { stage: 1, step: 4, .. }), "{error}"),
+        }
+        assert_eq!(list(&path.join("checkpoints")), ["stage1-00000002.safetensors"]);
+        assert!(fs::read(path.join("checkpoints/stage1-00000002.safetensors")).unwrap() == before);
+        fs::write(path.join("train.json"), serde_json::to_vec_pretty(&good).unwrap()).unwrap();
+        assert_eq!(finish(resume(path, &good)).unwrap()[0], "stage 1/2 2/6");
+    }
+}
+
+#[test]
+fn a_config_that_makes_no_sense_names_its_key() {
+    let checks: [(fn(&mut TrainConfig), &str); 16] = [
+        (|c| c.stages[0].steps = 0, "stages[0].steps"),
+        (|c| c.stages[1].micro_batch = 0, "micro_batch"),
+        (|c| c.stages[0].drop_caption = 1.5, "stages[0].drop_caption is 1.5"),
+        (|c| c.stages[0].drop_caption = f64::NAN, "drop_caption is NaN"),
+        (|c| c.stages[0].optim.learning_rate = f64::NAN, "stages[0].optim.learning_rate is NaN"),
+        (|c| c.stages[0].optim.beta2 = 1.0, "stages[0].optim.beta2 is 1"),
+        (|c| c.stages[0].optim.clip_norm = 0.0, "stages[0].optim.clip_norm is 0"),
+        (|c| c.stages[0].optim.weight_decay = -1.0, "stages[0].optim.weight_decay is -1"),
+        (|c| c.stages[1].ema.beta = 2.0, "stages[1].ema.beta is 2"),
+        (|c| c.stages[1].crop = Some(6), "stages[1].crop is 6; it must be a multiple of 4 up to 16"),
+        (|c| c.stages[1].crop = Some(32), "stages[1].crop is 32"),
+        (|c| c.stages[0].phases.clear(), "stages[0].phases is empty"),
+        (|c| c.vocabulary = 513, "vocabulary is 513"),
+        (|c| c.keep_checkpoints = 0, "keep_checkpoints"),
+        (|c| c.model.stages[0].size = 7, "model.stages[0].size is 7"),
+        (|c| c.stages.truncate(1), "stages has 1 entries"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (change, words) in checks {
+        let mut config = config();
+        change(&mut config);
+        let error = try_open(folder.path(), &config, false).unwrap_err();
+        assert!(matches!(error, TrainError::Config(_)), "{error}");
+        assert!(error.to_string().contains(words), "{error} does not say {words}");
+    }
+    assert!(list(folder.path()).is_empty());
+    // The picture below is enlarged eight times, so a square of it is eight pixels here, more than the network asks for.
+    let mut config = config();
+    config.model.stages[1].size = 64;
+    assert_eq!(config.validate(), Ok(()));
+    config.stages[1].crop = Some(12);
+    assert!(config.validate().unwrap_err().contains("a multiple of 8 up to 64"));
+}
+
+#[test]
+fn a_checkpoint_holds_the_whole_trainer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), &steps(3));
+    advance(&mut run, 2);
+    save(&mut run);
+    let path = folder.path().join("checkpoints/stage1-00000002.safetensors");
+    let file = WeightFile::parse("a", fs::read(path).unwrap()).unwrap();
+    assert_eq!(file.metadata()["step"], "2");
+    assert!(file.metadata()["config"].contains("shapes-tiny"));
+    let parts: Vec<usize> = ["param.", "ema.", "mean.", "square."]
+        .map(|part| file.keys().filter(|key| key.starts_with(part)).count())
+        .to_vec();
+    assert!(parts[0] > 100 && parts.iter().all(|&n| n == parts[0]), "{parts:?}");
+    assert_eq!(file.keys().count(), 4 * parts[0]);
+    // The average lags behind, and moments are not zero where there is a gradient.
+    let last = "unet.final_conv.weight";
+    let [param, ema, mean, square] =
+        ["param", "ema", "mean", "square"].map(|part| file.values(&format!("{part}.{last}")).unwrap());
+    assert!(param != ema && mean.iter().any(|&v| v != 0.0) && square.iter().all(|&v| v >= 0.0));
+}

@@ -1,0 +1,161 @@
+//! Steps of training: that they learn, that their gradient is right, and that every device takes the same.
+
+use burn::tensor::{Device, Tensor};
+use firefall_core::text::{T5Encoder, Tokenizer};
+use firefall_core::train::TrainConfig;
+use firefall_core::train::data::{Place, examples};
+use firefall_core::train::params::{Flat, Graph, gradients, replace, values};
+use firefall_core::train::trainer::{Trainer, Words};
+use firefall_core::weights::named;
+
+use crate::tiny::{config, numbers, shaken, shared, tokenizer, wgpu};
+
+fn place(config: &TrainConfig, index: usize) -> Place<'_> {
+    Place {
+        index,
+        config: &config.model.stages[index],
+        training: &config.stages[index],
+        below: index.checked_sub(1).map(|below| config.model.stages[below].size),
+    }
+}
+
+fn words(config: &TrainConfig, frozen: Option<T5Encoder>) -> Words {
+    let tokenizer = Tokenizer::from_bytes(tokenizer()).unwrap();
+    Words { tokenizer, max_len: config.model.text.max_len, frozen }
+}
+
+/// A trainer of the first stage, shaken: in a fresh network only the last convolution has a gradient.
+fn trainer(config: &TrainConfig, device: &Device) -> Trainer {
+    let mut trainer = Trainer::new(3, &config.model.stages[0], Some(&config.model.text), device);
+    trainer.networks = shaken(trainer.networks, 4);
+    trainer
+}
+
+fn one(tensor: &Tensor<1>) -> f32 {
+    numbers(tensor)[0]
+}
+
+fn all(flat: &Flat) -> Vec<f32> {
+    flat.iter().flat_map(numbers).collect()
+}
+
+#[test]
+fn micro_batches_change_nothing_but_rounding() {
+    let run = |micro_batch: usize| {
+        let mut config = config();
+        config.stages[0].micro_batch = micro_batch;
+        let mut trainer = trainer(&config, &Device::flex());
+        let words = words(&config, None);
+        let losses: Vec<f32> =
+            (0..3).map(|_| one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss)).collect();
+        (losses, all(&trainer.adamw.mean), all(&values(&trainer.networks)))
+    };
+    let (losses, mean, params) = run(4);
+    let rate = config().stages[0].optim.learning_rate as f32;
+    for micro_batch in [1, 2, 3] {
+        let (other_losses, other_mean, other_params) = run(micro_batch);
+        for (a, b) in losses.iter().zip(&other_losses) {
+            assert!((a - b).abs() < 1e-4 * a, "{micro_batch}: losses {losses:?} and {other_losses:?}");
+        }
+        let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let off = norm(&mut mean.iter().zip(&other_mean).map(|(a, b)| a - b));
+        assert!(off < 1e-3 * norm(&mut mean.iter().copied()), "{micro_batch}: gradients {off:e} apart");
+        // AdamW takes a whole step for a gradient of any size, so one that is nearly 0 may turn a few parameters around.
+        let far = params.iter().zip(&other_params).filter(|(a, b)| (*a - *b).abs() > 0.02 * rate).count();
+        assert!(far * 50 < params.len(), "{micro_batch}: {far} of {} parameters apart", params.len());
+    }
+}
+
+#[test]
+fn a_batch_is_learnt() {
+    let mut config = config();
+    config.stages[0].optim.warmup = 1;
+    config.stages[0].optim.learning_rate = 5e-3;
+    let mut trainer = trainer(&config, &Device::flex());
+    let words = words(&config, None);
+    let mut losses = Vec::new();
+    for _ in 0..30 {
+        // The same batch again.
+        trainer.step = 0;
+        losses.push(one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss));
+    }
+    assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+    // And so is a fresh network, whose last convolution is zero.
+    let mut fresh = Trainer::new(3, &config.model.stages[0], Some(&config.model.text), &Device::flex());
+    let first = one(&fresh.step(5, &place(&config, 0), &words).unwrap().loss);
+    for _ in 0..30 {
+        fresh.step = 0;
+        fresh.step(5, &place(&config, 0), &words).unwrap();
+    }
+    fresh.step = 0;
+    let last = one(&fresh.step(5, &place(&config, 0), &words).unwrap().loss);
+    assert!(last < 0.7 * first, "{first} to {last}");
+}
+
+/// Of every parameter whose gradient is large enough to be seen in single precision: a step along it must change the
+/// loss by its length.
+fn check_gradients(index: usize) -> Vec<String> {
+    // How much the loss should change. A step of fixed length would be too long for some: where a norm divides by
+    // nearly nothing, the loss is anything but straight.
+    const CHANGE: f64 = 1e-3;
+    let config = config();
+    let place = place(&config, index);
+    let text = (index == 0).then_some(&config.model.text);
+    let trainer = Trainer::new(3, place.config, text, &Device::flex());
+    let networks = shaken(trainer.networks.clone(), 4);
+    let words = words(&config, (index > 0).then(|| shared().text.t5.clone()));
+    let batch = examples(5, &place, 0, 0..4);
+    let start = values(&networks);
+    let loss = |params: Flat| {
+        let networks = replace(networks.clone(), params, Graph::Tracked);
+        let loss = trainer.loss(&networks, &batch, place.training, &words).unwrap();
+        (networks, loss)
+    };
+    let (tracked, at_start) = loss(start.clone());
+    let grads = gradients(&tracked, at_start.backward());
+    let mut checked = Vec::new();
+    for (i, parameter) in named(&networks).iter().enumerate() {
+        let length = numbers(&grads[i]).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        if length < 0.02 {
+            continue;
+        }
+        let at = |h: f64| {
+            let mut params = start.clone();
+            params[i] = params[i].clone() + grads[i].clone() * (h / length) as f32;
+            f64::from(one(&loss(params).1.inner()))
+        };
+        let h = CHANGE / 2.0 / length;
+        let numeric = (at(h) - at(-h)) / (2.0 * h);
+        let (path, close) = (&parameter.path, (numeric - length).abs() < 0.04 * length);
+        assert!(close, "{path}: the gradient is {length} long, the loss changes by {numeric}");
+        checked.push(path.clone());
+    }
+    checked
+}
+
+#[test]
+fn the_gradient_of_the_loss_agrees_with_central_differences() {
+    let first = check_gradients(0);
+    assert!(first.len() > 30, "{first:?}");
+    for part in ["t5.", "unet.stem", "unet.time", "unet.text", "unet.downs", "unet.mid", "unet.ups", "unet.final"] {
+        assert!(first.iter().any(|path| path.starts_with(part)), "none of {part}: {first:?}");
+    }
+    let second = check_gradients(1);
+    assert!(second.len() > 20 && second.iter().any(|path| path.starts_with("unet.lowres_time")), "{second:?}");
+}
+
+#[test]
+fn a_gpu_learns_the_same() {
+    let Some(device) = wgpu("a_gpu_learns_the_same") else { return };
+    let mut config = config();
+    config.stages[0].batch = 2;
+    let run = |device: &Device| -> Vec<f32> {
+        let mut trainer = trainer(&config, device);
+        let words = words(&config, None);
+        (0..20).map(|_| one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss)).collect()
+    };
+    let (cpu, gpu) = (run(&Device::flex()), run(&device));
+    for (step, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
+        assert!((a - b).abs() < 1e-3, "step {step}: {cpu:?} and {gpu:?}");
+    }
+}
