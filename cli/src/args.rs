@@ -114,6 +114,10 @@ pub struct TrainArgs {
     #[arg(long, value_enum, default_value = "shapes")]
     pub world: World,
 
+    /// Train on the pictures in this folder instead: a.png (or .jpg, .webp) beside a.txt with a caption a line
+    #[arg(long, value_name = "DIR", conflicts_with = "world")]
+    pub data: Option<PathBuf>,
+
     /// A named configuration
     #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "resume"], conflicts_with = "config")]
     pub preset: Option<String>,
@@ -134,7 +138,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::stage_name)]
     pub stages: Vec<String>,
 
-    /// Stop each part after this many optimiser steps
+    /// Stop each part after this many optimiser steps; a run that is resumed may be made longer
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::train_steps)]
     pub steps: Option<u64>,
 

@@ -235,7 +235,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     watched.end();
     let anew = ["train", "--out", text(&run), "--device", "cpu", "--config", text(&config)];
     says(1, &anew, &["there is a run here already", "--resume"]);
-    says(1, &[&again[..], &["--preset", "tiny"]].concat(), &["another config", "checkpoint_every"]);
+    says(1, &[&again[..], &["--preset", "small"]].concat(), &["another config", "model.name", "shapes-small"]);
     let nowhere = folder.path().join("nowhere");
     says(1, &["train", "--out", text(&nowhere), "--preset", "tiny", "--resume"], &["no run here", text(&nowhere)]);
 }
@@ -259,6 +259,38 @@ fn a_trained_model_makes_pictures() {
     ends(0, &sample(&["--count", "3", "--seed", "3", "--out", text(&several)]));
     assert_eq!(fs::read_dir(&several).unwrap().count(), 3);
     assert_eq!(contents(folder.path()).len(), 1, "no scratch file stays");
+}
+
+#[test]
+fn a_folder_of_pictures_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    let train = ["train", "--preset", "tiny", "--device", "cpu", "--out", text(&run), "--data", text(&data)];
+    says(1, &train, &[text(&data)]);
+    fs::create_dir(&data).unwrap();
+    says(1, &train, &[text(&data), "no pictures here", ".txt"]);
+    says(2, &[&train[..], &["--world", "shapes"]].concat(), &["--world"]);
+    for (name, colour) in [("zebra", [0, 0, 0]), ("walrus", [90, 60, 30])] {
+        image::RgbImage::from_pixel(20, 30, image::Rgb(colour)).save(data.join(format!("{name}.jpg"))).unwrap();
+        fs::write(data.join(format!("{name}.txt")), format!("a {name}\nthe {name} sleeps")).unwrap();
+    }
+    fs::write(data.join("yak.png"), b"a horse").unwrap();
+    fs::write(data.join("yak.txt"), b"a yak").unwrap();
+    says(1, &train, &["yak.png", "cannot be read as a picture"]);
+    assert!(!run.exists(), "nothing is begun without pictures");
+    fs::remove_file(data.join("yak.png")).unwrap();
+    let said = ends(0, &train);
+    assert!(said.contains("\"a walrus\""), "{said}");
+    let tokenizer = fs::read_to_string(run.join("model/tokenizer.json")).unwrap();
+    assert!(tokenizer.contains("walrus") && !tokenizer.contains("circle"), "its own words");
+    assert!(run.join("sheets/stage2-00000002.png").exists());
+    // The config knows the folder, wherever the run goes on.
+    ends(0, &["train", "--device", "cpu", "--out", text(&run), "--resume", "--steps", "7"]);
+    assert_eq!((checkpoints(&run, 1).last(), checkpoints(&run, 2).last()), (Some(&7), Some(&7)));
+    let path = folder.path().join("a.png");
+    let model = run.join("model");
+    ends(0, &["sample", "a zebra", "--device", "cpu", "--model", text(&model), "--out", text(&path)]);
+    assert_eq!(read(&path).unwrap().width, 16);
 }
 
 #[test]

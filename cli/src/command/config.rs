@@ -25,8 +25,9 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 108] = [
+const NOTES: [Note; 109] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
+    ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
     ("train", "checkpoint_every", "Steps between checkpoints."),
     ("train", "keep_checkpoints", "Checkpoints of a stage that are kept."),

@@ -1,10 +1,12 @@
 //! `firefall train`: a model from scratch.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use firefall_core::cascade::{PictureRequest, Request};
-use firefall_core::train::{Metrics, RunOptions, TrainConfig, TrainEvent, TrainRun};
+use firefall_core::cascade::{Model, PictureRequest, Request};
+use firefall_core::image::Picture;
+use firefall_core::train::{Data, Metrics, RunOptions, TrainConfig, TrainEvent, TrainRun};
 use firefall_core::world::sheet;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +16,7 @@ use crate::outcome::{Interrupted, Usage, catch_interrupts, interrupted};
 use crate::png_text::{Origin, write};
 use crate::{config_file, device, model};
 
-/// The prompts of the contact sheet; two seeds each.
+/// The prompts of the contact sheet where the shapes world is learnt; two seeds each.
 const SHEET: [&str; 12] = [
     "a red circle",
     "a green star",
@@ -36,6 +38,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
     let (device, description) = device::open(args.device)?;
     let options = RunOptions { stages, resume: args.resume };
     let mut run = TrainRun::open(config, &args.out, &options, &device)?;
+    let prompts = prompts(&run);
     let sheets = args.out.join("sheets");
     std::fs::create_dir_all(&sheets).with_context(|| format!("cannot make the folder {}", sheets.display()))?;
     catch_interrupts()?;
@@ -55,13 +58,13 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
         let Some(event) = pollster::block_on(run.next())? else { break };
         show.event(&event);
         if let TrainEvent::Checkpoint { model, stage, step, .. } = event {
-            let pictures = contact_sheet(&model)?;
+            let pictures = contact_sheet(&model, &prompts)?;
             let file = sheets.join(format!("stage{stage}-{step:08}.png"));
             write(&file, &sheet(&pictures, 6), &Origin::default(), Existing::Replace)?;
         }
     }
     show.finish();
-    eprintln!("done; try: firefall sample --model {} \"a red circle\"", args.out.join("model").display());
+    eprintln!("done; try: firefall sample --model {} {:?}", args.out.join("model").display(), prompts[0]);
     Ok(())
 }
 
@@ -73,6 +76,11 @@ fn config(args: &TrainArgs) -> Result<TrainConfig> {
         (None, Some(name)) => TrainConfig::preset(name).map_err(Usage)?,
         (None, None) => config_file::read(&kept)?,
     };
+    if let Some(folder) = &args.data {
+        // As seen from everywhere: the run may be resumed from another folder.
+        let folder = std::path::absolute(folder).with_context(|| format!("no folder {}", folder.display()))?;
+        config.data = Data::Folder(folder);
+    }
     if let Some(steps) = args.steps {
         for stage in &mut config.stages {
             stage.steps = steps;
@@ -101,10 +109,18 @@ fn stages(args: &TrainArgs, config: &TrainConfig) -> Result<Vec<usize>> {
     args.stages.iter().map(stage).collect()
 }
 
+/// The prompts of the contact sheet: of a folder, captions from all over it.
+fn prompts(run: &TrainRun) -> Vec<String> {
+    let Some(pictures) = run.pictures() else { return SHEET.map(str::to_owned).to_vec() };
+    let captions: Vec<&str> = pictures.captions().collect();
+    let count = SHEET.len().min(captions.len());
+    (0..count).map(|i| captions[i * captions.len() / count].to_owned()).collect()
+}
+
 /// The prompts of the sheet by the model as it is.
-fn contact_sheet(model: &std::sync::Arc<firefall_core::cascade::Model>) -> Result<Vec<firefall_core::image::Picture>> {
-    let wish = |(prompt, seed): (&&str, u64)| PictureRequest { prompt: (*prompt).to_owned(), negative: None, seed };
-    let pictures = [1, 2].iter().flat_map(|&seed| SHEET.iter().map(move |prompt| wish((prompt, seed))));
+fn contact_sheet(model: &Arc<Model>, prompts: &[String]) -> Result<Vec<Picture>> {
+    let wish = |prompt: &String, seed: u64| PictureRequest { prompt: prompt.clone(), negative: None, seed };
+    let pictures = [1, 2].iter().flat_map(|&seed| prompts.iter().map(move |prompt| wish(prompt, seed)));
     model::pictures(model, Request { pictures: pictures.collect(), ..Request::default() }, |_| {})
 }
 

@@ -136,7 +136,7 @@ fn config() -> Result<TrainConfig> {
 
 /// The base stage of a run.
 fn base(config: &TrainConfig) -> Place<'_> {
-    Place { index: 0, config: &config.model.stages[0], training: &config.stages[0], below: None }
+    Place { index: 0, config: &config.model.stages[0], training: &config.stages[0], below: None, pictures: None }
 }
 
 /// Something whose steps take time.

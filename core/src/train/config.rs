@@ -1,5 +1,7 @@
 //! A training run as data.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::ema::EmaConfig;
@@ -9,12 +11,26 @@ use crate::cascade::{ModelConfig, StageConfig};
 use crate::diffusion::{LossKind, Weighting};
 use crate::world::Mix;
 
+/// Where pictures and captions come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Data {
+    /// The shapes world, by the mixes of the phases.
+    #[default]
+    Shapes,
+    /// A folder of pictures, each beside a `.txt` with a caption a line; phases do not matter.
+    Folder(PathBuf),
+}
+
 /// Everything of a run; a run and its config give one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// All randomness: parameters, scenes, captions, noise.
     pub seed: u64,
+    /// Where pictures and captions come from.
+    #[serde(default)]
+    pub data: Data,
     /// The model.
     pub model: ModelConfig,
     /// Words and pieces of words in the tokenizer; at most the text encoder's `vocab_size`.

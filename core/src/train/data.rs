@@ -1,6 +1,7 @@
-//! A batch: pictures of the shapes world, noised, with what the network should say.
+//! A batch: pictures of the shapes world or of a folder, noised, with what the network should say.
 
 use super::config::StageTraining;
+use super::pictures::PictureFolder;
 use crate::cascade::{StageConfig, lowres};
 use crate::diffusion::Level;
 use crate::noise::{Purpose, Stream};
@@ -72,13 +73,14 @@ pub struct Place<'a> {
     pub training: &'a StageTraining,
     /// Side of the pictures of the stage before.
     pub below: Option<usize>,
+    /// Pictures to learn from; the shapes world if there are none.
+    pub pictures: Option<&'a PictureFolder>,
 }
 
 fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u64) {
-    let sample = draw(&mut Stream::new(seed, Purpose::Scene, number), stage.training.mix(step));
+    let (full, caption) = picture(&mut Stream::new(seed, Purpose::Scene, number), stage, step);
     let mut stream = Stream::new(seed, Purpose::Training, number);
     let (size, side) = (stage.config.size, batch.side);
-    let full = render(&sample.scene, size).planes();
 
     // A square on the grid of the smaller picture, so that both can be cut alike.
     let factor = stage.below.map_or(1, |below| size / below);
@@ -99,7 +101,7 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
     batch.c_noise.push(scalings.c_noise as f32);
     batch.weight.push(stage.training.weighting.weight(process, level) as f32);
     batch.keep.push(f32::from(u8::from(!stream.chance(stage.training.drop_caption))));
-    batch.captions.push(sample.caption);
+    batch.captions.push(caption);
 
     if let (Some(lowres), Some(config), Some(below)) = (&mut batch.lowres, stage.config.lowres, stage.below) {
         let small = shrink(&full, size, below);
@@ -110,6 +112,21 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
         let enlarged = enlarge(&small, side / factor, factor);
         lowres.image.extend(enlarged.into_iter().map(|v| alpha * v + sigma * stream.normal()));
         lowres.level.push(level.log_snr() as f32);
+    }
+}
+
+/// The planes of a picture at the stage's size, and what is said of it.
+fn picture(stream: &mut Stream, stage: &Place<'_>, step: u64) -> (Vec<f32>, String) {
+    let size = stage.config.size;
+    match stage.pictures {
+        Some(pictures) => {
+            let (picture, caption) = pictures.draw(stream);
+            (shrink(&picture.planes(), picture.width, size), caption.to_owned())
+        }
+        None => {
+            let sample = draw(stream, stage.training.mix(step));
+            (render(&sample.scene, size).planes(), sample.caption)
+        }
     }
 }
 
@@ -156,6 +173,7 @@ mod tests {
             config: &config.model.stages[index],
             training: &config.stages[index],
             below: index.checked_sub(1).map(|i| config.model.stages[i].size),
+            pictures: None,
         }
     }
 

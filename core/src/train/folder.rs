@@ -81,7 +81,7 @@ impl Folder {
         let folder = Self { path: path.to_owned(), _lock: lock };
         match (is_there(), resume) {
             (true, false) => return Err(FolderError::Occupied(path.to_owned())),
-            (true, true) => folder.compare(config)?,
+            (true, true) => folder.take_up(config)?,
             // Checkpoints of a run whose config is lost are no start of another.
             (false, _) if folder.has_checkpoints()? => return Err(FolderError::Occupied(path.to_owned())),
             (false, _) => folder.write(CONFIG, config.as_bytes())?,
@@ -109,13 +109,17 @@ impl Folder {
         Ok(files.iter().any(|path| path.extension().is_some_and(|ending| ending == "safetensors")))
     }
 
-    /// By what the two say, not how: a config may be edited by hand, or written by another program.
-    fn compare(&self, config: &str) -> Result<(), FolderError> {
+    /// By what the two say, not how: a config may be edited by hand, or written by another program. How long to train
+    /// and how often to save may change between the parts of a run.
+    fn take_up(&self, config: &str) -> Result<(), FolderError> {
         let found = self.read_optional(CONFIG)?.unwrap_or_default();
         let [found, wanted] = [&found[..], config.as_bytes()].map(serde_json::from_slice::<TrainConfig>);
         let difference = match (found, wanted) {
             (Ok(found), Ok(wanted)) if found == wanted => return Ok(()),
-            (Ok(found), Ok(wanted)) => difference(&tree(&found), &tree(&wanted), String::new()).unwrap_or_default(),
+            (Ok(found), Ok(wanted)) => match difference(&tree(found, &wanted), &tree(wanted.clone(), &wanted), "") {
+                Some(difference) => difference,
+                None => return self.write(CONFIG, config.as_bytes()),
+            },
             (Err(error), _) | (_, Err(error)) => format!("{CONFIG} cannot be read: {error}"),
         };
         Err(FolderError::OtherConfig { path: self.path.clone(), difference })
@@ -199,20 +203,26 @@ impl Folder {
     }
 }
 
-fn tree(config: &TrainConfig) -> Value {
+/// A config as a tree, with what may change in a run as in `wanted`.
+fn tree(mut config: TrainConfig, wanted: &TrainConfig) -> Value {
+    (config.checkpoint_every, config.keep_checkpoints) = (wanted.checkpoint_every, wanted.keep_checkpoints);
+    config.log_every = wanted.log_every;
+    for (stage, wanted) in config.stages.iter_mut().zip(&wanted.stages) {
+        stage.steps = wanted.steps;
+    }
     serde_json::to_value(config).unwrap_or_default()
 }
 
 /// The first key, in the order of their names, that two configs do not share, and its values.
-fn difference(found: &Value, wanted: &Value, key: String) -> Option<String> {
+fn difference(found: &Value, wanted: &Value, key: &str) -> Option<String> {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) if found.keys().eq(wanted.keys()) => {
             let dot = if key.is_empty() { "" } else { "." };
-            found.iter().find_map(|(name, value)| difference(value, &wanted[name], format!("{key}{dot}{name}")))
+            found.iter().find_map(|(name, value)| difference(value, &wanted[name], &format!("{key}{dot}{name}")))
         }
         (Value::Array(found), Value::Array(wanted)) if found.len() == wanted.len() => {
             let mut pairs = found.iter().zip(wanted).enumerate();
-            pairs.find_map(|(i, (found, wanted))| difference(found, wanted, format!("{key}[{i}]")))
+            pairs.find_map(|(i, (found, wanted))| difference(found, wanted, &format!("{key}[{i}]")))
         }
         _ => (found != wanted).then(|| format!("{key} is {found} there and {wanted} here")),
     }

@@ -1,4 +1,4 @@
-//! Training: from scenes of the shapes world to a model.
+//! Training: from scenes of the shapes world, or a folder of pictures, to a model.
 //!
 //! ```text
 //! config ─► data: scene ─► picture, caption, noise ─► trainer: loss ─► gradients ─► clip ─► AdamW ─► average
@@ -15,11 +15,12 @@ pub mod ema;
 pub mod folder;
 pub mod optim;
 pub mod params;
+pub mod pictures;
 mod preset;
 pub mod run;
 #[cfg(test)]
 mod testing;
 pub mod trainer;
 
-pub use config::{Phase, StageTraining, TrainConfig};
+pub use config::{Data, Phase, StageTraining, TrainConfig};
 pub use run::{Metrics, RunOptions, TrainError, TrainEvent, TrainRun};

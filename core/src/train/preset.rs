@@ -1,6 +1,6 @@
 //! Ready-made runs.
 
-use super::config::{Phase, StageTraining, TrainConfig};
+use super::config::{Data, Phase, StageTraining, TrainConfig};
 use super::ema::EmaConfig;
 use super::optim::OptimConfig;
 use crate::cascade::config::FORMAT;
@@ -43,6 +43,7 @@ pub(super) fn small() -> TrainConfig {
     };
     TrainConfig {
         seed: 1,
+        data: Data::Shapes,
         model,
         vocabulary: 512,
         stages: vec![base_training(), finer_training()],
@@ -92,7 +93,7 @@ fn unet_text() -> TextConfig {
 
 fn base_training() -> StageTraining {
     StageTraining {
-        steps: 34_000,
+        steps: 100_000,
         batch: 16,
         micro_batch: 8,
         crop: None,
@@ -102,8 +103,8 @@ fn base_training() -> StageTraining {
         optim: OptimConfig { learning_rate: 8e-4, warmup: 500, ..OptimConfig::default() },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.09, mix: on_backgrounds() },
-            Phase { until: 0.85, mix: one_object() },
+            Phase { until: 0.03, mix: on_backgrounds() },
+            Phase { until: 0.65, mix: one_object() },
             Phase { until: 1.0, mix: Mix { kinds: mostly_one(), ..Mix::default() } },
         ],
     }

@@ -2,7 +2,7 @@
 //!
 //! | in the folder | what |
 //! | --- | --- |
-//! | `train.json` | the config; a resumed run must have the same |
+//! | `train.json` | the config; a resumed run must have the same, but for how long it trains and how often it saves |
 //! | `tokenizer.json` | made once, at the start |
 //! | `checkpoints/stage1-00001000.safetensors` | the last few of each stage |
 //! | `metrics.jsonl` | a line for every few steps |
@@ -17,9 +17,10 @@ use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use super::checkpoint::{self, CheckpointError};
-use super::config::TrainConfig;
+use super::config::{Data, TrainConfig};
 use super::data::Place;
 use super::folder::{Folder, FolderError, METRICS};
+use super::pictures::{PictureFolder, PicturesError};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, ModelError, Stage};
 use crate::noise::{Purpose, Stream};
@@ -98,6 +99,9 @@ pub enum TrainError {
     /// The folder does not do what it should.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The pictures to learn from cannot be read.
+    #[error(transparent)]
+    Pictures(#[from] PicturesError),
     /// A checkpoint is damaged or of another run. The run could go on from the one before, but hours of training are
     /// not thrown away unasked.
     #[error("{0}; without this file the run goes on from the checkpoint before it")]
@@ -149,6 +153,7 @@ pub struct TrainRun {
     folder: Folder,
     device: Device,
     words: Words,
+    pictures: Option<PictureFolder>,
     /// What is trained so far: the encoder of the first stage, and the network of each.
     done: Vec<Networks>,
     left: VecDeque<usize>,
@@ -168,12 +173,18 @@ impl TrainRun {
         if let Some(stage) = options.stages.iter().find(|stage| !(1..=stages).contains(*stage)) {
             return Err(TrainError::Config(format!("there is no stage {stage}; this model has {stages}")));
         }
+        let largest = config.model.stages.iter().map(|stage| stage.size).max().unwrap_or(1);
+        // Before the folder of the run is made: nothing is begun without pictures.
+        let pictures = match &config.data {
+            Data::Shapes => None,
+            Data::Folder(folder) => Some(PictureFolder::read(folder, largest)?),
+        };
         let json = serde_json::to_string_pretty(&config).map_err(|e| TrainError::Config(e.to_string()))?;
         let folder = Folder::open(out, &json, options.resume)?;
         let tokenizer = match folder.read_optional("tokenizer.json")? {
             Some(bytes) => Tokenizer::from_bytes(&bytes)?,
             None => {
-                let bytes = tokenizer(&config)?;
+                let bytes = tokenizer(&config, pictures.as_ref())?;
                 folder.write("tokenizer.json", &bytes)?;
                 Tokenizer::from_bytes(&bytes)?
             }
@@ -182,7 +193,14 @@ impl TrainRun {
         let left = (1..=stages).filter(|stage| options.stages.is_empty() || options.stages.contains(stage));
         let left = left.map(|stage| stage - 1).collect();
         let device = device.clone();
-        Ok(Self { config, json, folder, device, words, done: Vec::new(), left, current: None, losses: Vec::new() })
+        let (done, losses) = (Vec::new(), Vec::new());
+        Ok(Self { config, json, folder, device, words, pictures, done, left, current: None, losses })
+    }
+
+    /// The pictures this run learns from, if not from the shapes world.
+    #[must_use]
+    pub fn pictures(&self) -> Option<&PictureFolder> {
+        self.pictures.as_ref()
     }
 
     /// Works until there is something to tell: at most one step. Nothing when all is done.
@@ -204,7 +222,7 @@ impl TrainRun {
         {
             return self.checkpoint().await.map(Some);
         }
-        let place = place(&self.config, index);
+        let place = place(&self.config, self.pictures.as_ref(), index);
         let report = trainer.step(self.config.seed, &place, &self.words)?;
         let pictures = training.batch;
         let last = trainer.step == training.steps;
@@ -324,17 +342,22 @@ impl TrainRun {
     }
 }
 
-fn place(config: &TrainConfig, index: usize) -> Place<'_> {
+fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a PictureFolder>, index: usize) -> Place<'a> {
     Place {
         index,
         config: &config.model.stages[index],
         training: &config.stages[index],
         below: index.checked_sub(1).map(|below| config.model.stages[below].size),
+        pictures,
     }
 }
 
-/// A tokenizer from captions of all kinds.
-fn tokenizer(config: &TrainConfig) -> Result<Vec<u8>, TrainError> {
+/// A tokenizer from all captions there are, or from captions of all kinds.
+fn tokenizer(config: &TrainConfig, pictures: Option<&PictureFolder>) -> Result<Vec<u8>, TrainError> {
+    if let Some(pictures) = pictures {
+        let captions: Vec<String> = pictures.captions().map(str::to_owned).collect();
+        return Ok(train_tokenizer(captions.into_iter(), config.vocabulary)?);
+    }
     let mix = Mix { synonyms: 0.5, digits: 0.5, ..Mix::default() };
     let caption = |i: u64| draw(&mut Stream::new(config.seed, Purpose::Caption, i), &mix).caption;
     Ok(train_tokenizer((0..TOKENIZER_CAPTIONS).map(caption), config.vocabulary)?)

@@ -218,6 +218,13 @@ fn a_folder_is_for_one_run() {
     for words in ["stages[1].optim.learning_rate is 0.0008 there and 0.5 here", path.to_str().unwrap()] {
         assert!(error.to_string().contains(words), "{error} does not say {words}");
     }
+    // How long and how often may change.
+    let mut longer = TrainConfig { checkpoint_every: 7, keep_checkpoints: 1, log_every: 9, ..config.clone() };
+    longer.stages[0].steps = 3;
+    drop(resume(path, &longer));
+    let kept: TrainConfig = serde_json::from_slice(&fs::read(path.join("train.json")).unwrap()).unwrap();
+    assert_eq!(kept, longer);
+    drop(resume(path, &config));
     // A config that says the same in other words is the same.
     let compact = serde_json::to_string(&config).unwrap().replace("0.0008", "8.0e-4");
     fs::write(path.join("train.json"), compact).unwrap();

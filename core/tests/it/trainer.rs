@@ -16,6 +16,7 @@ fn place(config: &TrainConfig, index: usize) -> Place<'_> {
         config: &config.model.stages[index],
         training: &config.stages[index],
         below: index.checked_sub(1).map(|below| config.model.stages[below].size),
+        pictures: None,
     }
 }
 
