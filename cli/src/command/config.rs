@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 109] = [
+const NOTES: [Note; 110] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -41,6 +41,7 @@ const NOTES: [Note; 109] = [
     ("model", "stages", "A stage, from the smallest picture to the largest."),
     ("text", "max_len", "Tokens beyond this are cut."),
     ("text", "embed_dim", "Width of the text encoder's output; its d_model."),
+    ("text", "masked", "Padding is left out of attention; else learned null tokens stand there, as in imagen-pytorch."),
     ("text", "pool", "Pool the tokens to a fixed number: latents, mean_latents, depth, max_tokens."),
     ("text", "t5", "The encoder, under the names of Hugging Face."),
     ("t5", "vocab_size", "Tokens it knows."),

@@ -125,10 +125,12 @@ impl Options {
     }
 }
 
-/// The preset with what both sides can have: the reference's middle has 8 heads of 64, and a constant learning rate.
+/// The preset with what both sides can have: the reference's middle has 8 heads of 64, its padding is null tokens, and a constant learning rate.
 fn config() -> Result<TrainConfig> {
     let mut config = TrainConfig::preset("small").map_err(anyhow::Error::msg)?;
     config.model.stages[0].unet.middle_cross = AttentionSize { heads: 8, dim_head: 64 };
+    let text = config.model.stages[0].unet.text.as_mut().context("a preset with text")?;
+    text.masked = false;
     let optim = &mut config.stages[0].optim;
     (optim.warmup, optim.final_share) = (1, 1.0);
     Ok(config)

@@ -254,7 +254,7 @@ mod tests {
             attn,
             middle_cross: attn,
             stem: crate::unet::Stem::Conv(3),
-            text: Some(TextConfig { embed_dim: 4, max_len: 4, pool: None }),
+            text: Some(TextConfig { embed_dim: 4, max_len: 4, masked: false, pool: None }),
             ..UnetConfig::default()
         };
         let stage = StageConfig { size: 4, unet, ..StageConfig::default() };

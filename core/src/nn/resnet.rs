@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 
 use super::Init;
-use super::attention::AttentionSize;
 use super::attention::cross::CrossAttention;
+use super::attention::{AttentionSize, Context};
 use super::conv::Conv2d;
 use super::linear::Linear;
 use super::norm::ChanRmsNorm;
@@ -105,7 +105,7 @@ impl ResnetBlock {
     /// - time: `[b, d_time]`
     /// - cond: `[b, n, d_cond]`; used only by a block with cross attention
     /// - output: `[b, c_out, h, w]`
-    pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>, cond: Option<&Tensor<3>>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>, cond: Option<&Context>) -> Tensor<4> {
         let scale_shift = match (&self.time, time) {
             (Some(linear), Some(time)) => Some(linear.forward(activation::silu(time.clone()))),
             _ => None,

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 
 use super::Init;
-use super::attention::AttentionSize;
 use super::attention::self_attn::SelfAttention;
+use super::attention::{AttentionSize, Context};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 
@@ -73,7 +73,7 @@ impl Transformer {
     /// # Shapes
     /// - x, output: `[b, c, h, w]`
     /// - context: `[b, n, d]`
-    pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<3>>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, context: Option<&Context>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         let mut x = to_tokens(x);
         for layer in &self.layers {

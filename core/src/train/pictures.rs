@@ -132,6 +132,7 @@ fn captions(picture: &Path) -> Result<Vec<String>, PicturesError> {
         return Err(PicturesError::Unreadable { path, reason });
     }
     let text = fs::read_to_string(&path).map_err(failed)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() { Err(PicturesError::NoCaption(picture.to_owned())) } else { Ok(lines) }
 }

@@ -88,7 +88,7 @@ fn finer() -> UnetConfig {
 }
 
 fn unet_text() -> TextConfig {
-    TextConfig { embed_dim: TEXT_WIDTH, max_len: MAX_LEN, pool: None }
+    TextConfig { embed_dim: TEXT_WIDTH, max_len: MAX_LEN, masked: true, pool: None }
 }
 
 fn base_training() -> StageTraining {
@@ -130,7 +130,7 @@ pub(super) fn tiny() -> TrainConfig {
         stage.sampling.steps = 3;
         stage.unet.dim = 8;
         stage.unet.cond_dim = Some(16);
-        stage.unet.text = Some(TextConfig { embed_dim: 16, max_len: 24, pool: None });
+        stage.unet.text = Some(TextConfig { embed_dim: 16, max_len: 24, masked: true, pool: None });
         stage.unet.attn = AttentionSize { heads: 2, dim_head: 8 };
         stage.unet.middle_cross = stage.unet.attn;
         for level in &mut stage.unet.levels {

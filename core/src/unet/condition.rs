@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::config::UnetConfig;
 use crate::nn::Init;
+use crate::nn::attention::Context;
 use crate::nn::attention::perceiver::PerceiverResampler;
 use crate::nn::embedding::LearnedSinusoidal;
 use crate::nn::linear::Linear;
@@ -75,16 +76,18 @@ impl TimeEmbedding {
     }
 }
 
-/// Text tokens to the width of the condition, null tokens where there is no text, pooling, and a vector for all blocks.
+/// Text tokens to the width of the condition, null tokens or a mask where there is no text, pooling, and a vector for all
+/// blocks.
 #[derive(Module, Debug)]
 pub struct TextEmbedding {
     to_cond: Linear,
-    null_embed: Param<Tensor<2>>,
+    null_embed: Option<Param<Tensor<2>>>,
     null_hidden: Param<Tensor<1>>,
     pool: Option<PerceiverResampler>,
     norm: LayerNorm,
     hidden: Linear,
     out: Linear,
+    max_len: usize,
 }
 
 impl TextEmbedding {
@@ -94,7 +97,7 @@ impl TextEmbedding {
         let (token_dim, time_dim) = (config.token_dim(), config.time_dim());
         Some(Self {
             to_cond: Linear::new(init, text.embed_dim, token_dim),
-            null_embed: init.normal([text.max_len, token_dim], 1.0),
+            null_embed: (!text.masked).then(|| init.normal([text.max_len, token_dim], 1.0)),
             null_hidden: init.normal([time_dim], 1.0),
             pool: text.pool.map(|pool| PerceiverResampler::new(init, token_dim, &pool, config.attn)),
             norm: LayerNorm::affine(init, token_dim),
@@ -102,35 +105,49 @@ impl TextEmbedding {
             // Silent at first: a text encoder that is trained along would else learn to say nothing, because what it
             // says means nothing yet.
             out: Linear::zeros(init, time_dim, time_dim),
+            max_len: text.max_len,
         })
     }
 
     /// # Shapes
     /// - output: vector `[b, d_time]`, tokens `[b, n', d_cond]`
-    pub fn forward(&self, text: &TextInput) -> (Tensor<2>, Tensor<3>) {
+    pub fn forward(&self, text: &TextInput) -> (Tensor<2>, Context) {
         let [b, given, _] = text.tokens.dims();
-        let [max_len, width] = self.null_embed.dims();
-        let n = given.min(max_len);
+        let n = given.min(self.max_len);
         let tokens = self.to_cond.forward(text.tokens.clone().slice([0..b, 0..n]));
-        let keep = text.mask.clone().slice([0..b, 0..n]) * text.keep.clone().unsqueeze_dim::<2>(1);
-        let keep = keep.unsqueeze_dim::<3>(2);
+        let mask = text.mask.clone().slice([0..b, 0..n]) * text.keep.clone().unsqueeze_dim::<2>(1);
+        let (mean, context) = match &self.null_embed {
+            Some(null) => self.filled(tokens, mask, null.val()),
+            None => masked(tokens, mask),
+        };
+        let hidden = self.out.forward(activation::silu(self.hidden.forward(self.norm.forward(mean))));
+        let keep = text.keep.clone().unsqueeze_dim::<2>(1);
+        let null_hidden = self.null_hidden.val().unsqueeze::<2>();
+        (hidden * keep.clone() + null_hidden * (-keep + 1.0), context)
+    }
 
-        // Padding and dropped text become learned null tokens, one for each position, so attention needs no mask.
-        let null = self.null_embed.val().unsqueeze::<3>();
+    /// With learned null tokens, one for each position, for padding and dropped text.
+    fn filled(&self, tokens: Tensor<3>, mask: Tensor<2>, null: Tensor<2>) -> (Tensor<2>, Context) {
+        let [b, n, width] = tokens.dims();
+        let keep = mask.unsqueeze_dim::<3>(2);
+        let null = null.unsqueeze::<3>();
         let present = tokens * keep.clone() + null.clone().slice([0..1, 0..n]) * (-keep + 1.0);
         let mut parts = vec![present];
-        if n < max_len {
-            parts.push(null.slice([0..1, n..max_len]).expand([b, max_len - n, width]));
+        if n < self.max_len {
+            parts.push(null.slice([0..1, n..self.max_len]).expand([b, self.max_len - n, width]));
         }
         let mut tokens = Tensor::cat(parts, 1);
         if let Some(pool) = &self.pool {
             tokens = pool.forward(tokens);
         }
-
-        let mean = tokens.clone().mean_dim(1).reshape([b, width]);
-        let hidden = self.out.forward(activation::silu(self.hidden.forward(self.norm.forward(mean))));
-        let keep = text.keep.clone().unsqueeze_dim::<2>(1);
-        let null_hidden = self.null_hidden.val().unsqueeze::<2>();
-        (hidden * keep.clone() + null_hidden * (-keep + 1.0), tokens)
+        (tokens.clone().mean_dim(1).reshape([b, width]), tokens.into())
     }
+}
+
+/// The mean of the tokens that are there, and all of them with their mask.
+fn masked(tokens: Tensor<3>, mask: Tensor<2>) -> (Tensor<2>, Context) {
+    let [b, _, width] = tokens.dims();
+    let count = mask.clone().sum_dim(1).clamp_min(1.0);
+    let sum = (tokens.clone() * mask.clone().unsqueeze_dim::<3>(2)).sum_dim(1).reshape([b, width]);
+    (sum / count, Context { tokens, mask: Some(mask) })
 }

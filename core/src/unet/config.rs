@@ -51,15 +51,18 @@ impl Default for LevelConfig {
 pub struct TextConfig {
     /// Width of the text encoder's output (`text_embed_dim`).
     pub embed_dim: usize,
-    /// Tokens beyond this are cut, shorter texts filled with learned null tokens (`max_text_len`).
+    /// Tokens beyond this are cut (`max_text_len`).
     pub max_len: usize,
+    /// Padding and dropped text are left out of attention and of the mean. Else, as in the reference, learned null tokens
+    /// stand in their place, up to `max_len`, among which the words of a short text are easily lost.
+    pub masked: bool,
     /// Pool the tokens to a fixed number (`attn_pool_text`); null passes them all.
     pub pool: Option<PerceiverConfig>,
 }
 
 impl Default for TextConfig {
     fn default() -> Self {
-        Self { embed_dim: 768, max_len: 256, pool: Some(PerceiverConfig::default()) }
+        Self { embed_dim: 768, max_len: 256, masked: false, pool: Some(PerceiverConfig::default()) }
     }
 }
 
@@ -228,6 +231,9 @@ impl UnetConfig {
         match &self.text {
             Some(text) if text.embed_dim == 0 || text.max_len == 0 => {
                 Err("text.embed_dim and text.max_len must be at least 1".into())
+            }
+            Some(TextConfig { masked: true, pool: Some(_), .. }) => {
+                Err("text.masked and text.pool are both set; pooled tokens have no padding to mask".into())
             }
             Some(TextConfig { max_len, pool: Some(pool), .. }) if pool.max_tokens < *max_len => {
                 Err(format!("text.pool.max_tokens {} is below text.max_len {max_len}", pool.max_tokens))

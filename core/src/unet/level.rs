@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::config::{LevelConfig, UnetConfig, Upsampling};
 use crate::nn::Init;
+use crate::nn::attention::Context;
 use crate::nn::conv::Conv2d;
 use crate::nn::resample::{Downsample, NearestUpsample, PixelShuffleUpsample};
 use crate::nn::resnet::{ResnetBlock, ResnetOptions};
@@ -16,7 +17,7 @@ pub struct Condition {
     /// `[b, d_time]`.
     pub time: Tensor<2>,
     /// `[b, n, d_cond]`.
-    pub tokens: Tensor<3>,
+    pub tokens: Context,
 }
 
 /// The blocks that both directions share: a first one with cross attention, more with gates, a transformer.

@@ -9,6 +9,7 @@ use super::condition::{Conditioning, TextEmbedding, TimeEmbedding};
 use super::config::{Stem, UnetConfig};
 use super::level::{Condition, Down, Up};
 use crate::nn::Init;
+use crate::nn::attention::Context;
 use crate::nn::conv::{Conv2d, CrossEmbed};
 use crate::nn::norm::LayerNorm;
 use crate::nn::resample::enlarge_nearest;
@@ -155,7 +156,7 @@ impl Unet {
     fn condition(&self, level: Tensor<1>, conditioning: &Conditioning) -> Condition {
         let token_dim = self.config.token_dim();
         let (mut time, tokens) = self.time.forward(level, token_dim);
-        let mut tokens = vec![tokens];
+        let (mut tokens, mut mask) = (vec![tokens], None);
         if let (Some(embedding), Some(lowres)) = (&self.lowres_time, &conditioning.lowres) {
             let (vector, more) = embedding.forward(lowres.level.clone(), token_dim);
             time = time + vector;
@@ -164,9 +165,13 @@ impl Unet {
         if let (Some(embedding), Some(text)) = (&self.text, &conditioning.text) {
             let (vector, more) = embedding.forward(text);
             time = time + vector;
-            tokens.push(more);
+            // The tokens of noise levels are always there.
+            let before = tokens.iter().map(|t| t.dims()[1]).sum();
+            let there = |mask: &Tensor<2>| Tensor::ones([mask.dims()[0], before], &mask.device());
+            mask = more.mask.map(|mask| Tensor::cat(vec![there(&mask), mask], 1));
+            tokens.push(more.tokens);
         }
-        Condition { time, tokens: self.norm_cond.forward(Tensor::cat(tokens, 1)) }
+        Condition { time, tokens: Context { tokens: self.norm_cond.forward(Tensor::cat(tokens, 1)), mask } }
     }
 
     /// The last map beside the maps of all levels and the stem's, as far as the config asks.

@@ -95,7 +95,7 @@ fn check_resnet(name: &str, width: usize, options: ResnetOptions) {
     let layer = golden.fill(ResnetBlock::new(&mut Init::blank(&device), 8, width, options), BARE);
     let time: Option<Tensor<2>> = options.time.map(|_| golden.input("time_emb", &device));
     let cond: Option<Tensor<3>> = options.cross.map(|_| golden.input("cond", &device));
-    golden.check("y", layer.forward(golden.input("x", &device), time.as_ref(), cond.as_ref()));
+    golden.check("y", layer.forward(golden.input("x", &device), time.as_ref(), cond.map(Into::into).as_ref()));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn self_attention() {
     let layer = golden.fill(SelfAttention::new(&mut Init::blank(&device), 12, SIZE, Some(10)), BARE);
     let x: Tensor<3> = golden.input("x", &device);
     golden.check("plain", layer.forward(x.clone(), None));
-    golden.check("context", layer.forward(x, Some(&golden.input("context", &device))));
+    golden.check("context", layer.forward(x, Some(&golden.input::<3>("context", &device).into())));
 }
 
 /// Without its mask: padding reaches these layers as learned null tokens.
@@ -121,7 +121,7 @@ fn self_attention() {
 fn cross_attention() {
     let (golden, device) = open("nn_cross_attention");
     let layer = golden.fill(CrossAttention::new(&mut Init::blank(&device), 12, 10, SIZE), BARE);
-    golden.check("y", layer.forward(golden.input("x", &device), &golden.input("context", &device)));
+    golden.check("y", layer.forward(golden.input("x", &device), &golden.input::<3>("context", &device).into()));
 }
 
 /// Without its mask, as above; the whole resampler is part of `unet_base`.
@@ -145,7 +145,7 @@ fn transformer() {
     let layer = golden.fill(Transformer::new(&mut Init::blank(&device), 8, 2, SIZE, 2.0, Some(10)), BARE);
     let x: Tensor<4> = golden.input("x", &device);
     golden.check("plain", layer.forward(x.clone(), None));
-    golden.check("context", layer.forward(x, Some(&golden.input("context", &device))));
+    golden.check("context", layer.forward(x, Some(&golden.input::<3>("context", &device).into())));
 }
 
 #[test]

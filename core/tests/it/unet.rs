@@ -23,7 +23,7 @@ fn config(levels: &[(usize, usize, bool)]) -> UnetConfig {
         dim: 8,
         cond_dim: Some(12),
         attn: AttentionSize { heads: 2, dim_head: 8 },
-        text: Some(TextConfig { embed_dim: 10, max_len: 12, pool: Some(pool) }),
+        text: Some(TextConfig { embed_dim: 10, max_len: 12, masked: false, pool: Some(pool) }),
         levels: levels.iter().map(level).collect(),
         ..UnetConfig::default()
     }
@@ -45,7 +45,7 @@ fn super_resolution() -> UnetConfig {
 
 fn plain() -> UnetConfig {
     UnetConfig {
-        text: Some(TextConfig { embed_dim: 10, max_len: 12, pool: None }),
+        text: Some(TextConfig { embed_dim: 10, max_len: 12, masked: false, pool: None }),
         stem: Stem::Conv(7),
         upsampling: Upsampling::Nearest,
         global_context: false,
@@ -118,6 +118,37 @@ fn the_network_with_its_parts_off() {
     let net = build(&golden, &plain(), &device);
     check(&golden, "y", &net, &conditioning(&golden, true));
     check(&golden, "y_no_self_cond", &net, &Conditioning { self_cond: None, ..conditioning(&golden, true) });
+}
+
+/// Each picture alone, with its own tokens and no padding, is the same picture of a padded batch; dropped text is no text.
+#[test]
+fn masked_text_is_the_text_without_padding() {
+    let (golden, device) = (Golden::read("unet_base"), Device::flex());
+    let text = TextConfig { embed_dim: 10, max_len: 12, masked: true, pool: None };
+    let net = build(&golden, &UnetConfig { text: Some(text), ..base() }, &device);
+    let (x, level): (Tensor<4>, Tensor<1>) = (golden.input("x", &device), golden.input("time", &device));
+    let tokens: Tensor<3> = golden.input("text_embeds", &device);
+    let ([b, n, d], [_, c, h, w]) = (tokens.dims(), x.dims());
+    let counts: Vec<usize> = (0..b).map(|i| 1 + i % n).collect();
+    let forward = |x: Tensor<4>, level: Tensor<1>, tokens: Tensor<3>, counts: &[usize], keep: f32| {
+        let [b, n, _] = tokens.dims();
+        let mask: Vec<f32> =
+            counts.iter().flat_map(|&count| (0..n).map(move |i| f32::from(u8::from(i < count)))).collect();
+        let mask = Tensor::<1>::from_data(mask.as_slice(), &device).reshape([b, n]);
+        let text = Some(TextInput { tokens, mask, keep: Tensor::full([b], keep, &device) });
+        net.forward(x, level, &Conditioning { text, ..Conditioning::default() })
+    };
+    let far = |a: Tensor<4>, b: Tensor<4>| (a - b).abs().max().into_scalar::<f32>();
+    let whole = forward(x.clone(), level.clone(), tokens.clone(), &counts, 1.0);
+    for (i, &count) in counts.iter().enumerate() {
+        let one = |end: usize| tokens.clone().slice([i..i + 1, 0..end, 0..d]);
+        let (x, level) = (x.clone().slice([i..i + 1, 0..c, 0..h, 0..w]), level.clone().slice([i..i + 1]));
+        let alone = forward(x.clone(), level.clone(), one(count), &[count], 1.0);
+        assert!(far(alone.clone(), whole.clone().slice([i..i + 1])) < 1e-5);
+        let dropped = forward(x.clone(), level.clone(), one(n), &[n], 0.0);
+        assert!(far(alone, dropped.clone()) > 1e-3, "text counts");
+        assert!(far(forward(x, level, one(1) * 3.0, &[1], 0.0), dropped) < 1e-5);
+    }
 }
 
 #[cfg(feature = "train")]

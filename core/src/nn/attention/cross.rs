@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{AttentionSize, QkScale, halves, merge_heads, split_heads};
+use super::{AttentionSize, Context, QkScale, halves, merge_heads, split_heads};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
@@ -39,11 +39,11 @@ impl CrossAttention {
     /// # Shapes
     /// - x, output: `[b, n, d]`
     /// - context: `[b, m, d_context]`
-    pub fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, context: &Context) -> Tensor<3> {
         let [b, ..] = x.dims();
         let x = self.norm.forward(x);
         let q = split_heads(self.to_q.forward(x), self.heads);
-        let [k, v] = halves(self.to_kv.forward(context.clone())).map(|t| split_heads(t, self.heads));
+        let [k, v] = halves(self.to_kv.forward(context.tokens.clone())).map(|t| split_heads(t, self.heads));
         let dh = q.dims()[3];
         let null = |i: usize| {
             let row = self.null_kv.val().slice([i..i + 1]).reshape([1, 1, 1, dh]);
@@ -51,7 +51,8 @@ impl CrossAttention {
         };
         let k = Tensor::cat(vec![null(0), k], 2);
         let v = Tensor::cat(vec![null(1), v], 2);
-        let out = merge_heads(self.scale.attend(q, k, v));
+        let bias = context.bias(1, 0).map(|bias| bias.unsqueeze_dims(&[1, 1]));
+        let out = merge_heads(self.scale.attend(q, [k, v], bias));
         self.norm_out.forward(self.to_out.forward(out))
     }
 }

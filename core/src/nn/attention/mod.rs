@@ -13,8 +13,12 @@ use super::Init;
 /// Queries and keys have unit length, so logits lie in [-8, 8] before the learned scales.
 pub(crate) const LOGIT_SCALE: f32 = 8.0;
 
+/// Taken from the logit of a token that is not there; no other comes near.
+const ABSENT: f32 = 1e9;
+
 /// Heads and their width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AttentionSize {
     /// Number of heads.
     pub heads: usize,
@@ -27,6 +31,41 @@ impl AttentionSize {
     #[must_use]
     pub fn inner(self) -> usize {
         self.heads * self.dim_head
+    }
+}
+
+/// Tokens to attend to.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// `[b, n, d]`.
+    pub tokens: Tensor<3>,
+    /// `[b, n]`, 1 for a token that counts and 0 for one that is not there; all count if there is none.
+    pub mask: Option<Tensor<2>>,
+}
+
+impl Context {
+    /// What to add to the logits of `before` other keys, these tokens and `after` more: 0, or minus infinity as far as
+    /// softmax goes.
+    ///
+    /// # Shapes
+    /// - output: `[b, before + n + after]`
+    pub(crate) fn bias(&self, before: usize, after: usize) -> Option<Tensor<2>> {
+        let mask = self.mask.clone()?;
+        let ([b, _], device) = (mask.dims(), mask.device());
+        let mut parts = vec![mask];
+        if before > 0 {
+            parts.insert(0, Tensor::ones([b, before], &device));
+        }
+        if after > 0 {
+            parts.push(Tensor::ones([b, after], &device));
+        }
+        Some((Tensor::cat(parts, 1) - 1.0) * ABSENT)
+    }
+}
+
+impl From<Tensor<3>> for Context {
+    fn from(tokens: Tensor<3>) -> Self {
+        Self { tokens, mask: None }
     }
 }
 
@@ -45,16 +84,20 @@ impl QkScale {
         Self { q: init.constant([dim_head], 1.0), k: init.constant([dim_head], 1.0) }
     }
 
-    /// `softmax(8 q k^T) v` of queries and keys brought to unit length and scaled, softmax over keys.
+    /// `softmax(8 q k^T + bias) v` of queries and keys brought to unit length and scaled, softmax over keys.
     ///
     /// # Shapes
     /// - q: `[.., n, dh]`
     /// - k, v: `[.., m, dh]`
+    /// - bias: `[.., n or 1, m]`
     /// - output: `[.., n, dh]`
-    pub fn attend<const D: usize>(&self, q: Tensor<D>, k: Tensor<D>, v: Tensor<D>) -> Tensor<D> {
+    pub fn attend<const D: usize>(&self, q: Tensor<D>, [k, v]: [Tensor<D>; 2], bias: Option<Tensor<D>>) -> Tensor<D> {
         let q = unit(q) * (self.q.val() * LOGIT_SCALE).unsqueeze();
         let k = unit(k) * self.k.val().unsqueeze();
-        let logits = q.matmul(k.transpose());
+        let mut logits = q.matmul(k.transpose());
+        if let Some(bias) = bias {
+            logits = logits + bias;
+        }
         activation::softmax(logits, D - 1).matmul(v)
     }
 }

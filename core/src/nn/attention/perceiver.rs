@@ -70,7 +70,7 @@ impl PerceiverAttention {
         let q = split_heads(self.to_q.forward(latents.clone()), self.heads);
         let kv = self.to_kv.forward(Tensor::cat(vec![x, latents], 1));
         let [k, v] = halves(kv).map(|t| split_heads(t, self.heads));
-        let out = merge_heads(self.scale.attend(q, k, v));
+        let out = merge_heads(self.scale.attend(q, [k, v], None));
         self.norm_out.forward(self.to_out.forward(out))
     }
 }

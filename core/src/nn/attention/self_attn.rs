@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{AttentionSize, QkScale, halves, merge_heads, split_heads};
+use super::{AttentionSize, Context, QkScale, halves, merge_heads, split_heads};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
@@ -53,7 +53,7 @@ impl SelfAttention {
     /// # Shapes
     /// - x, output: `[b, n, d]`
     /// - context: `[b, m, d_context]`
-    pub fn forward(&self, x: Tensor<3>, context: Option<&Tensor<3>>) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, context: Option<&Context>) -> Tensor<3> {
         let [b, n, _] = x.dims();
         let x = self.norm.forward(x);
         let q = split_heads(self.to_q.forward(x.clone()), self.heads);
@@ -62,14 +62,16 @@ impl SelfAttention {
         // Rows of keys beside values: context, null, positions.
         let null = self.null_kv.val().reshape([1, 1, 2 * dh]).expand([b, 1, 2 * dh]);
         let mut rows = vec![null, self.to_kv.forward(x)];
+        let mut bias = None;
         if let (Some(keys), Some(context)) = (&self.context, context) {
-            rows.insert(0, keys.linear.forward(keys.norm.forward(context.clone())));
+            rows.insert(0, keys.linear.forward(keys.norm.forward(context.tokens.clone())));
+            bias = context.bias(0, 1 + n).map(|bias| bias.unsqueeze_dim(1));
         }
         let [k, v] = halves(Tensor::cat(rows, 1));
 
         // All heads share k and v, so they are only more rows of queries.
         let q = q.reshape([b, self.heads * n, dh]);
-        let out = self.scale.attend(q, k, v).reshape([b, self.heads, n, dh]);
+        let out = self.scale.attend(q, [k, v], bias).reshape([b, self.heads, n, dh]);
         self.norm_out.forward(self.to_out.forward(merge_heads(out)))
     }
 }
