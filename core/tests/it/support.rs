@@ -18,6 +18,8 @@ pub(crate) struct Golden {
     pub(crate) params: BTreeMap<String, Vec<usize>>,
     /// A parameter that is zero instead of the formula's.
     pub(crate) zero: Option<&'static str>,
+    /// What of the formula's parameters no module takes.
+    pub(crate) leftover: Leftover,
 }
 
 impl Golden {
@@ -28,7 +30,7 @@ impl Golden {
         let metadata = header.metadata().clone().unwrap();
         let gaps = metadata.get("f64_gap").map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default();
         let params = serde_json::from_str(&metadata["params"]).unwrap();
-        Self { name: name.to_owned(), bytes, gaps, params, zero: None }
+        Self { name: name.to_owned(), bytes, gaps, params, zero: None, leftover: Leftover::Refuse }
     }
 
     /// A tensor as f32, with its axes; of a mask 0 and 1.
@@ -58,7 +60,7 @@ impl Golden {
             let found = keys::imagen_pytorch(&format!("{ours}{path}"));
             found.iter().filter_map(|key| key.strip_prefix(theirs).map(ToOwned::to_owned)).collect()
         };
-        load(module, &self.weights(), rename, Leftover::Refuse).unwrap()
+        load(module, &self.weights(), rename, self.leftover).unwrap()
     }
 
     /// Every parameter of the reference as a weight file.
