@@ -9,9 +9,9 @@ pub mod diffusion;
 pub mod image;
 pub mod nn;
 pub mod noise;
-pub mod text;
 #[cfg(test)]
 mod testing;
+pub mod text;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod unet;

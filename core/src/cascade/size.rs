@@ -32,7 +32,8 @@ pub(super) fn least_of_unet(config: &UnetConfig) -> f64 {
     let (dim, token, channels) = (config.dim as f64, config.token_dim() as f64, config.input_channels() as f64);
     let time = 4.0 * dim;
     let stem = stem_weights(config) * channels;
-    let embedding = time * time + time * token * config.time_tokens as f64 + 2.0 * time * config.time_frequencies as f64;
+    let embedding =
+        time * time + time * token * config.time_tokens as f64 + 2.0 * time * config.time_frequencies as f64;
     let text = config.text.as_ref().map_or(0.0, |text| text_weights(text, token, time));
     let mut levels = 0.0;
     let mut above = config.stem_dim() as f64;

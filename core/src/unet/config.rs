@@ -259,7 +259,9 @@ impl UnetConfig {
             return Err(format!("stem {kernels:?} and final_conv_kernel {}: kernels are odd", self.final_conv_kernel));
         }
         if let Some(kernel) = kernels.iter().chain([&self.final_conv_kernel]).find(|kernel| **kernel > LARGEST_KERNEL) {
-            return Err(format!("stem or final_conv_kernel has a kernel of {kernel}; it must be up to {LARGEST_KERNEL}"));
+            return Err(format!(
+                "stem or final_conv_kernel has a kernel of {kernel}; it must be up to {LARGEST_KERNEL}"
+            ));
         }
         if kernels.len() > 16 || self.stem_dim() >> (kernels.len() - 1) == 0 {
             return Err(format!("dim {} is too small for {} kernels in the stem", self.stem_dim(), kernels.len()));
