@@ -1,6 +1,6 @@
 //! Firefall: text to pictures by a cascade of diffusion models, on any device that Burn drives.
 //!
-//! The modules below stand in the order in which a prompt passes through them; `ARCHITECTURE.md` is the map.
+//! A prompt passes through `text`, `cascade`, `unet` and `diffusion` to an `image`; `ARCHITECTURE.md` is the map.
 
 #![recursion_limit = "256"]
 
@@ -9,6 +9,8 @@ pub mod diffusion;
 pub mod image;
 pub mod nn;
 pub mod noise;
+#[cfg(test)]
+mod testing;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod train;

@@ -1,8 +1,9 @@
 //! Seeded randomness: the crate's only source of it.
 //!
 //! Everything random is drawn on the CPU from a [`Stream`], which is a seed, a purpose and an index; two streams that
-//! differ in any of them are independent. So a picture depends on its seed alone and not on its batch or its device,
-//! and a training run needs no saved generator to go on: step 70 draws from the streams of step 70.
+//! differ in any of them are independent. So the noise of a picture depends on its seed alone, and the picture on its
+//! batch and its device only by rounding; and a training run needs no saved generator to go on: step 70 draws from the
+//! streams of step 70.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

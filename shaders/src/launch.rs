@@ -1,4 +1,4 @@
-//! The only file that names Burn's backend internals.
+//! Launching a kernel on a wgpu device: the only file that names cubecl's launch interface.
 
 use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use burn::cubecl::ir::attributes::BufferIOAttr;

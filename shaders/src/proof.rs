@@ -6,68 +6,121 @@
 
 use std::sync::RwLock;
 
+use burn::backend::DispatchDevice;
 use burn::backend::wgpu::CubeTensor;
+use burn::cubecl::Device as Key;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ops::{conv3x3, rms_norm_silu};
 
 struct Proof {
-    /// The self-test is launching kernels right now.
-    trying: bool,
-    /// Devices on which it launched some.
-    tried: Vec<String>,
+    /// Devices under test, and how far the test is.
+    trying: Vec<(Key, Phase)>,
     /// Devices on which all agreed.
-    proven: Vec<String>,
+    proven: Vec<Key>,
 }
 
-static PROOF: RwLock<Proof> = RwLock::new(Proof { trying: false, tried: Vec::new(), proven: Vec::new() });
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The plain bodies say what is right.
+    Plain,
+    /// Kernels may run; none has yet.
+    Kernels,
+    /// Kernels may run, and one has.
+    Ran,
+}
+
+static PROOF: RwLock<Proof> = RwLock::new(Proof { trying: Vec::new(), proven: Vec::new() });
 
 /// Whether the kernels may run where this tensor lives.
 pub(crate) fn proven(x: &CubeTensor) -> bool {
-    let key = format!("{:?}", x.device);
-    let trying = match PROOF.read() {
-        Ok(proof) if proof.proven.contains(&key) => return true,
-        Ok(proof) => proof.trying,
-        Err(_) => false,
+    may_run(&x.device)
+}
+
+fn may_run(device: &Key) -> bool {
+    let phase = match PROOF.read() {
+        Ok(proof) if proof.proven.contains(device) => return true,
+        Ok(proof) => proof.trying.iter().find(|(key, _)| key == device).map(|(_, phase)| *phase),
+        Err(_) => None,
     };
-    if let (true, Ok(mut proof)) = (trying, PROOF.write()) {
-        proof.tried.push(key);
+    match phase {
+        Some(Phase::Kernels) => {
+            set_phase(device, Phase::Ran);
+            true
+        }
+        Some(Phase::Ran) => true,
+        Some(Phase::Plain) | None => false,
     }
-    trying
+}
+
+fn set_phase(device: &Key, phase: Phase) {
+    if let Ok(mut proof) = PROOF.write() {
+        proof.trying.iter_mut().filter(|(key, _)| key == device).for_each(|trial| trial.1 = phase);
+    }
+}
+
+/// A device under test. The test ends with this, also by a panic in a driver, and no other device is touched by it.
+#[derive(Debug)]
+struct Trial(Key);
+
+impl Trial {
+    /// Nothing if the device is under test already.
+    fn begin(device: &Key) -> Option<Self> {
+        let mut proof = PROOF.write().ok()?;
+        if proof.trying.iter().any(|(key, _)| key == device) {
+            return None;
+        }
+        proof.trying.push((device.clone(), Phase::Plain));
+        Some(Self(device.clone()))
+    }
+
+    /// From now on kernels run.
+    fn use_kernels(&self) {
+        set_phase(&self.0, Phase::Kernels);
+    }
+
+    /// The kernels were right: they go on running there.
+    fn succeed(self) -> Result<(), String> {
+        match PROOF.write() {
+            Ok(mut proof) if proof.trying.contains(&(self.0.clone(), Phase::Ran)) => {
+                proof.proven.push(self.0.clone());
+                Ok(())
+            }
+            _ => Err("no kernel was launched".into()),
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if let Ok(mut proof) = PROOF.write() {
+            proof.trying.retain(|(key, _)| *key != self.0);
+        }
+    }
 }
 
 /// Tries every kernel on `device` against its plain body and, where all agree, lets them run there from now on.
 ///
-/// Devices without hand-written WGSL (flex) have nothing to prove and pass. Call it once, before generating or
-/// training; without it every op still works, by its plain body.
+/// Devices without hand-written WGSL (flex) have nothing to prove and pass, and so do devices that have proven
+/// themselves. Of two calls at once for a device the first decides. Call it once, before generating or training; without
+/// it every op still works, by its plain body.
 ///
 /// # Errors
 /// A sentence that names the op and what it did. The device then stays on the plain bodies.
 pub async fn self_test(device: &Device) -> Result<(), String> {
     let device = device.clone().inner();
+    let DispatchDevice::Cube(key) = device.as_dispatch() else { return Ok(()) };
+    if may_run(key) {
+        return Ok(());
+    }
+    let Some(trial) = Trial::begin(key) else { return Ok(()) };
     let want = run_all(&device).await.map_err(|e| format!("a plain op failed: {e}"))?;
-    set_trying(true);
-    let got = run_all(&device).await;
-    let tried = set_trying(false);
-    let got = got.map_err(|e| format!("a kernel was refused: {e}"))?;
+    trial.use_kernels();
+    let got = run_all(&device).await.map_err(|e| format!("a kernel was refused: {e}"))?;
     for ((op, want), (_, got)) in want.iter().zip(&got) {
         compare(op, want, got)?;
     }
-    if let Ok(mut proof) = PROOF.write() {
-        proof.proven.extend(tried);
-    }
-    Ok(())
-}
-
-/// Turns the trial on or off; returns the devices tried since it was last turned on.
-fn set_trying(on: bool) -> Vec<String> {
-    match PROOF.write() {
-        Ok(mut proof) => {
-            proof.trying = on;
-            std::mem::take(&mut proof.tried)
-        }
-        Err(_) => Vec::new(),
-    }
+    trial.succeed()
 }
 
 fn compare(op: &str, want: &[f32], got: &[f32]) -> Result<(), String> {
@@ -80,7 +133,8 @@ fn compare(op: &str, want: &[f32], got: &[f32]) -> Result<(), String> {
 
 async fn run_all(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, String> {
     let wave = |n: usize, phase: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.7 + phase).sin()).collect() };
-    let map = |phase| Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 8 * 8, phase), [2, 5, 8, 8]), device);
+    // More pixels than a workgroup, and not a multiple of it.
+    let map = |phase| Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 9 * 15, phase), [2, 5, 9, 15]), device);
     let affine = Tensor::<3>::from_data(TensorData::new(wave(2 * 2 * 5, 0.3), [2, 2, 5]), device);
     let weight = Tensor::<4>::from_data(TensorData::new(wave(6 * 5 * 9, 0.5), [6, 5, 3, 3]), device);
     let bias = Tensor::<1>::from_data(TensorData::new(wave(6, 0.9), [6]), device);
@@ -96,4 +150,38 @@ async fn run_all(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, Strin
 async fn read<const D: usize>(t: Tensor<D>) -> Result<Vec<f32>, String> {
     let data = t.into_data_async().await.map_err(|e| format!("{e:?}"))?;
     data.try_to_vec::<f32>().map_err(|e| format!("{e:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::{Key, Trial, may_run};
+
+    /// One test, because the proof of a device is state of the process.
+    #[test]
+    fn kernels_run_on_trust_only_as_long_as_a_trial_lasts() {
+        let device = Key::Wgpu(Default::default());
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let trial = Trial::begin(&device).unwrap();
+            assert!(!may_run(&device), "the plain bodies come first");
+            assert!(Trial::begin(&device).is_none(), "one trial at a time");
+            trial.use_kernels();
+            assert!(may_run(&device));
+            panic!("deep inside a driver");
+        }));
+        assert!(panicked.is_err() && !may_run(&device));
+
+        let trial = Trial::begin(&device).unwrap();
+        assert!(!may_run(&device), "a trial after a panic starts from the plain bodies as well");
+        trial.use_kernels();
+        assert!(trial.succeed().is_err(), "a kernel that never ran has proven nothing");
+        assert!(!may_run(&device));
+
+        let trial = Trial::begin(&device).unwrap();
+        trial.use_kernels();
+        assert!(may_run(&device));
+        trial.succeed().unwrap();
+        assert!(may_run(&device), "proven");
+    }
 }

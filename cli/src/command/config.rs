@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 110] = [
+const NOTES: [Note; 111] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -83,6 +83,7 @@ const NOTES: [Note; 110] = [
     ("unet", "lowres_cond", "A smaller picture, enlarged and noised, is part of the condition: all stages but the first."),
     ("unet", "self_cond", "The network sees its own last estimate."),
     ("unet", "cond_images_channels", "Channels of a picture to be followed, 0 for none."),
+    ("unet", "coordinates", "Two more channels tell each pixel its place."),
     ("unet", "memory_efficient", "Halve first in each level: less work and memory at the fine resolutions."),
     ("unet", "global_context", "Gates in the inner blocks."),
     ("unet", "scale_skips", "Skips are multiplied by 1 / sqrt(2)."),

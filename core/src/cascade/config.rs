@@ -8,6 +8,10 @@ use crate::unet::UnetConfig;
 
 /// The largest side of a picture in pixels: beyond it a typing error asks for more memory than there is.
 pub const MAX_SIZE: usize = 4096;
+/// The most tokens of a text.
+pub const MAX_TOKENS: usize = 1 << 16;
+/// The most noise on a smaller picture, which hides it altogether.
+pub const MAX_STD: f64 = 1e3;
 /// The version of the folder's layout that this build reads and writes.
 pub const FORMAT: u32 = 1;
 
@@ -118,8 +122,9 @@ impl ModelConfig {
             return Err("stages is empty; a model needs at least one".into());
         }
         self.text.t5.validate().map_err(|e| format!("text.t5.{e}"))?;
-        if self.text.max_len == 0 {
-            return Err("text.max_len is 0; it must be at least 1".into());
+        let max_len = self.text.max_len;
+        if !(1..=MAX_TOKENS).contains(&max_len) {
+            return Err(format!("text.max_len is {max_len}; it must be from 1 to {MAX_TOKENS}"));
         }
         let mut below = None;
         for (i, stage) in self.stages.iter().enumerate() {
@@ -139,6 +144,11 @@ impl StageConfig {
         if let Some(wanted) = self.unet.text.as_ref().filter(|wanted| wanted.embed_dim != text.t5.d_model) {
             let (got, want) = (wanted.embed_dim, text.t5.d_model);
             return Err(format!("unet.text.embed_dim is {got} and the text encoder's d_model {want}"));
+        }
+        // A shorter one would cut the end of a prompt without a word.
+        if let Some(shorter) = self.unet.text.as_ref().filter(|wanted| wanted.max_len < text.max_len) {
+            let (got, want) = (shorter.max_len, text.max_len);
+            return Err(format!("unet.text.max_len is {got}; it must be at least text.max_len, {want}"));
         }
         match (below, &self.lowres, self.unet.lowres_cond) {
             (None, None, false) => Ok(()),
@@ -167,6 +177,9 @@ impl StageConfig {
         if let Some(out) = unet.channels_out.filter(|&out| out != unet.channels) {
             return Err(format!("unet.channels_out is {out}; a stage's output has the 3 of its picture"));
         }
+        if unet.self_cond {
+            return Err("unet.self_cond is true; a stage does not show the network its last estimate".into());
+        }
         if unet.cond_images_channels != 0 {
             return Err(format!(
                 "unet.cond_images_channels is {}; a stage has no such picture",
@@ -180,11 +193,11 @@ impl StageConfig {
 impl LowresConfig {
     fn validate(&self) -> Result<(), String> {
         let [low, high] = self.train_std;
-        if !(low > 0.0 && low <= high && high.is_finite()) {
-            return Err(format!("lowres.train_std is [{low}, {high}]; it must rise and lie above 0"));
+        if !(low > 0.0 && low <= high && high <= MAX_STD) {
+            return Err(format!("lowres.train_std is [{low}, {high}]; it must rise and lie above 0, up to {MAX_STD}"));
         }
-        if !(self.sample_std >= 0.0 && self.sample_std.is_finite()) {
-            return Err(format!("lowres.sample_std is {}; it must be at least 0", self.sample_std));
+        if !(0.0..=MAX_STD).contains(&self.sample_std) {
+            return Err(format!("lowres.sample_std is {}; it must be from 0 to {MAX_STD}", self.sample_std));
         }
         Ok(())
     }
@@ -199,9 +212,15 @@ impl SamplingConfig {
                 super::request::MAX_STEPS
             ));
         }
-        if !self.cond_scale.is_finite() {
-            return Err(format!("sampling.cond_scale is {}", self.cond_scale));
+        if !is_number(self.cond_scale) {
+            return Err(format!("sampling.cond_scale is {}; it must be a finite number", self.cond_scale));
         }
-        Ok(())
+        self.sampler.validate().map_err(|e| format!("sampling.{e}"))?;
+        self.threshold.validate().map_err(|e| format!("sampling.{e}"))
     }
+}
+
+/// Whether it is a number in single precision, in which networks work.
+pub(super) fn is_number(value: f64) -> bool {
+    (value as f32).is_finite()
 }

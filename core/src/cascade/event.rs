@@ -47,7 +47,7 @@ pub enum Event {
         #[serde(skip)]
         pictures: Vec<Picture>,
     },
-    /// Something the user should know; the run goes on.
+    /// Something the user should know; the run goes on. Pictures in it count from 1 in this request.
     Warning {
         /// A sentence.
         message: String,

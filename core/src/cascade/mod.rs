@@ -22,6 +22,7 @@ pub mod lowres;
 pub mod model;
 pub mod request;
 pub mod run;
+mod size;
 pub mod stage;
 
 pub use config::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};

@@ -6,8 +6,10 @@
 //! | `tokenizer.json` | the tokenizer, as the `tokenizers` crate writes it |
 //! | `text.safetensors` | the text encoder, under Hugging Face's names |
 //! | `stage1.safetensors`, … | the network of each stage |
+//! | `LICENSE.txt` | where the weights come from, if that is known; not part of the hash |
 //!
-//! Every weight file carries the config of its network in its metadata, so a file that went astray says whose it is.
+//! Every weight file carries the config of its network in its metadata, and what it was trained for, so a file that went
+//! astray says whose it is.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,8 @@ use burn::tensor::Device;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::config::ModelConfig;
+use super::config::{ModelConfig, StageConfig};
+use super::size;
 use super::stage::Stage;
 use crate::nn::Init;
 use crate::text::{T5Encoder, TextEncoder, Tokenizer, TokenizerError};
@@ -28,8 +31,12 @@ pub const CONFIG_FILE: &str = "model.json";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// The text encoder's file.
 pub const TEXT_FILE: &str = "text.safetensors";
-/// The entry of a weight file's metadata that holds the config.
+/// The note of where the weights come from.
+pub const LICENCE_FILE: &str = "LICENSE.txt";
+/// The entry of a weight file's metadata that holds the config of its network.
 const METADATA_KEY: &str = "firefall";
+/// The entry that holds the whole stage but for how it samples, which may change. Older files have none.
+const STAGE_KEY: &str = "firefall.stage";
 
 /// The weight file of a stage, from 1.
 #[must_use]
@@ -63,6 +70,16 @@ pub enum ModelError {
         /// The file.
         file: String,
     },
+    /// A config of a network that the file cannot fill.
+    #[error("{CONFIG_FILE} describes a network of more than {least:.0} weights; {file} has {bytes} bytes")]
+    TooLarge {
+        /// The weight file.
+        file: String,
+        /// Weights that the network has at least.
+        least: f64,
+        /// Bytes of the file.
+        bytes: usize,
+    },
     /// Weights cannot be saved.
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -79,8 +96,10 @@ pub struct Model {
     pub stages: Vec<Stage>,
     /// Where its weights are.
     pub device: Device,
-    /// SHA-256 over all files, as hex; empty for a model that never was in files.
+    /// SHA-256 over all files but the licence note, as hex; empty for a model that never was in files.
     pub hash: String,
+    /// Where the weights come from and what may be done with them; empty if nobody says.
+    pub licence: String,
 }
 
 /// The parts of [`ModelConfig`] that a text encoder's weights depend on.
@@ -91,6 +110,18 @@ fn text_metadata(config: &ModelConfig) -> BTreeMap<String, String> {
 fn metadata(config: &impl Serialize) -> BTreeMap<String, String> {
     let json = serde_json::to_string(config).expect("configs are plain data");
     BTreeMap::from([(METADATA_KEY.to_owned(), json)])
+}
+
+fn stage_metadata(stage: &StageConfig) -> BTreeMap<String, String> {
+    let json = serde_json::to_string(&trained_for(stage)).expect("configs are plain data");
+    let mut entries = metadata(&stage.unet);
+    entries.insert(STAGE_KEY.to_owned(), json);
+    entries
+}
+
+/// A stage but for how it samples.
+fn trained_for(stage: &StageConfig) -> StageConfig {
+    StageConfig { sampling: super::SamplingConfig::default(), ..stage.clone() }
 }
 
 impl ModelConfig {
@@ -123,19 +154,25 @@ impl Model {
         };
         let config = ModelConfig::from_json(&fetch(CONFIG_FILE)?)?;
         let tokenizer = Tokenizer::from_bytes(&fetch(TOKENIZER_FILE)?)?;
-        let file = parse(TEXT_FILE, fetch(TEXT_FILE)?, &text_metadata(&config))?;
+        let bytes = fetch(TEXT_FILE)?;
+        fits(TEXT_FILE, size::least_of_t5(&config.text.t5), bytes.len())?;
+        let file = parse(TEXT_FILE, bytes, &text_metadata(&config))?;
         let t5 = T5Encoder::new(&mut Init::blank(device), &config.text.t5);
-        let t5 = load(t5, &file, |path| vec![T5Encoder::hf_key(path)], Leftover::Refuse)?;
+        let t5 = load(t5, &file, T5Encoder::hf_keys, T5Encoder::LEFTOVER)?;
         let text = TextEncoder::new(tokenizer, t5, config.text.max_len)?;
         let mut stages = Vec::new();
         for (i, stage) in config.stages.iter().enumerate() {
             let name = stage_file(i + 1);
-            let file = parse(&name, fetch(&name)?, &metadata(&stage.unet))?;
+            let bytes = fetch(&name)?;
+            fits(&name, size::least_of_unet(&stage.unet), bytes.len())?;
+            let file = parse(&name, bytes, &metadata(&stage.unet))?;
+            check_stage(&file, stage)?;
             let unet = load(Unet::new(&mut Init::blank(device), &stage.unet), &file, same, Leftover::Refuse)?;
             stages.push(Stage { config: stage.clone(), unet });
         }
         let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { config, text, stages, device: device.clone(), hash })
+        let licence = read(LICENCE_FILE).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        Ok(Self { config, text, stages, device: device.clone(), hash, licence })
     }
 
     /// The files of the model, weights in half precision.
@@ -153,11 +190,23 @@ impl Model {
             ),
         ];
         for (i, stage) in self.stages.iter().enumerate() {
-            let bytes = save(&stage.unet, &metadata(&stage.config.unet), Storage::F16, str::to_owned).await?;
+            let bytes = save(&stage.unet, &stage_metadata(&stage.config), Storage::F16, str::to_owned).await?;
             files.push((stage_file(i + 1), bytes));
+        }
+        if !self.licence.is_empty() {
+            files.push((LICENCE_FILE.to_owned(), self.licence.clone().into_bytes()));
         }
         Ok(files)
     }
+}
+
+/// Refuses a config whose blank network alone could take all memory, while its file is small.
+fn fits(file: &str, least: f64, bytes: usize) -> Result<(), ModelError> {
+    // A number in half precision takes two bytes. An empty file and the like have errors of their own.
+    if least * 2.0 > bytes as f64 && least > size::SMALL {
+        return Err(ModelError::TooLarge { file: file.to_owned(), least, bytes });
+    }
+    Ok(())
 }
 
 /// A weight file, refused if its metadata names another config.
@@ -166,5 +215,15 @@ fn parse(name: &str, bytes: Vec<u8>, expected: &BTreeMap<String, String>) -> Res
     match file.metadata().get(METADATA_KEY) {
         Some(found) if Some(found) != expected.get(METADATA_KEY) => Err(ModelError::Astray { file: name.to_owned() }),
         _ => Ok(file),
+    }
+}
+
+/// Refuses a network that was trained for another stage. By what its metadata says, not how: a number may be written in
+/// several ways.
+fn check_stage(file: &WeightFile, stage: &StageConfig) -> Result<(), ModelError> {
+    let Some(json) = file.metadata().get(STAGE_KEY) else { return Ok(()) };
+    match serde_json::from_str::<StageConfig>(json) {
+        Ok(found) if found == trained_for(stage) => Ok(()),
+        _ => Err(ModelError::Astray { file: file.name().to_owned() }),
     }
 }

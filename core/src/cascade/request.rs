@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::ModelConfig;
+use super::config::{MAX_STD, ModelConfig, is_number};
 use crate::diffusion::SamplerKind;
 
 /// The most steps of a stage: beyond it nothing gets better and a typing error runs for days.
@@ -55,10 +55,12 @@ pub enum RequestError {
     #[error("the request asks for no picture")]
     NoPictures,
     /// A prompt of nothing but white space.
-    #[error("the prompt{} is empty; say what the picture should show", number(*.index))]
+    #[error("the prompt{} is empty; say what the picture should show", number(*.index, *.of))]
     EmptyPrompt {
         /// Which picture, from 0.
         index: usize,
+        /// Of how many.
+        of: usize,
     },
     /// Too few or too many steps.
     #[error("{steps} steps in stage {stage}; it must be from 1 to {MAX_STEPS}")]
@@ -77,12 +79,20 @@ pub enum RequestError {
         value: f64,
     },
     /// Noise that is no standard deviation.
-    #[error("lowres_std {value} in stage {stage}; it must be at least 0 and finite")]
+    #[error("lowres_std {value} in stage {stage}; it must be from 0 to {MAX_STD}")]
     LowresStd {
         /// The stage, from 1.
         stage: usize,
         /// What was asked.
         value: f64,
+    },
+    /// A sampler with numbers that make no sense.
+    #[error("{reason} in stage {stage}")]
+    Sampler {
+        /// The stage, from 1.
+        stage: usize,
+        /// Which number, and what it must be.
+        reason: String,
     },
     /// A stage that the model does not have.
     #[error("stage {stage}; this model has {stages}")]
@@ -95,8 +105,8 @@ pub enum RequestError {
 }
 
 /// " 3" for the third of several.
-fn number(index: usize) -> String {
-    if index == 0 { String::new() } else { format!(" {}", index + 1) }
+fn number(index: usize, of: usize) -> String {
+    if of == 1 { String::new() } else { format!(" {}", index + 1) }
 }
 
 impl Request {
@@ -122,7 +132,7 @@ impl Request {
             return Err(RequestError::NoPictures);
         }
         if let Some(index) = self.pictures.iter().position(|p| is_blank(&p.prompt)) {
-            return Err(RequestError::EmptyPrompt { index });
+            return Err(RequestError::EmptyPrompt { index, of: self.pictures.len() });
         }
         let stages = config.stages.len();
         for stage in [self.stop_after.unwrap_or(stages), self.stages.len().max(1)] {
@@ -142,19 +152,19 @@ impl StageSettings {
         if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
             return Err(RequestError::Steps { stage, steps });
         }
-        // In single precision, in which networks work.
-        if let Some(value) = self.cond_scale.filter(|value| !(*value as f32).is_finite()) {
+        if let Some(value) = self.cond_scale.filter(|value| !is_number(*value)) {
             return Err(RequestError::CondScale { stage, value });
         }
-        match self.lowres_std {
-            Some(value) if !(value.is_finite() && value >= 0.0) => Err(RequestError::LowresStd { stage, value }),
-            _ => Ok(()),
+        if let Some(value) = self.lowres_std.filter(|value| !(0.0..=MAX_STD).contains(value)) {
+            return Err(RequestError::LowresStd { stage, value });
         }
+        let sampler = self.sampler.map_or(Ok(()), SamplerKind::validate);
+        sampler.map_err(|reason| RequestError::Sampler { stage, reason })
     }
 }
 
 /// Nothing that could be seen: white space, control characters, or marks of direction and width.
-fn is_blank(prompt: &str) -> bool {
+pub(super) fn is_blank(prompt: &str) -> bool {
     let invisible =
         |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     prompt.chars().all(|c| c.is_whitespace() || c.is_control() || invisible(c))

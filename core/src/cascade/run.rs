@@ -9,7 +9,7 @@ use super::config::SamplingConfig;
 use super::event::Event;
 use super::lowres;
 use super::model::Model;
-use super::request::{Request, RequestError, StageSettings};
+use super::request::{Request, RequestError, StageSettings, is_blank};
 use super::stage::Guided;
 use crate::diffusion::Sampler;
 use crate::image::{Picture, PixelError};
@@ -92,6 +92,8 @@ impl Run {
 
     /// Works until there is something to tell: at most one step of one stage. Nothing after [`Event::Done`].
     ///
+    /// A future that is dropped before it is ready ends the run: there is no [`Event::Done`] then.
+    ///
     /// # Errors
     /// If a device fails or a network gives values that are no numbers; the run is over then.
     pub async fn next(&mut self) -> Result<Option<Event>, RunError> {
@@ -134,7 +136,7 @@ impl Run {
         }
         self.pending.push_back(Event::Encoded { tokens: encoded.lengths[..b].to_vec() });
 
-        let has_negative = |p: &super::PictureRequest| p.negative.as_ref().is_some_and(|n| !n.trim().is_empty());
+        let has_negative = |p: &super::PictureRequest| p.negative.as_ref().is_some_and(|n| !is_blank(n));
         let keep: Vec<f32> = (0..2 * b).map(|i| f32::from(u8::from(i < b || has_negative(&pictures[i - b])))).collect();
         let keep = Tensor::from_data(TensorData::new(keep, [2 * b]), device);
         let TextEmbedding { tokens, mask } = encoded.embedding;
@@ -177,9 +179,7 @@ impl Run {
         let preview = match self.request.previews {
             true => Some(Picture::read(step.x0_hat.clone()).await.map_err(pixels)?),
             false => {
-                // One value, so that the step is done when its event says so and a stop takes effect within it.
-                let corner = step.x0_hat.clone().slice([0..1, 0..1, 0..1, 0..1]);
-                corner.into_data_async().await.map_err(|e| pixels(PixelError::Device(format!("{e:?}"))))?;
+                corner(&step.x0_hat).await.map_err(pixels)?;
                 None
             }
         };
@@ -194,6 +194,8 @@ impl Run {
             let pictures = Picture::read(work.sampler.x_t().clone()).await.map_err(pixels)?;
             self.pending.push_back(Event::Done { pictures });
         } else {
+            // Looked at here, so that this stage is named if it gave values that are no numbers, and not the next.
+            Picture::read(work.sampler.x_t().clone()).await.map_err(pixels)?;
             let small = work.sampler.x_t().clone().clamp(-1.0, 1.0);
             self.state = State::Before(Box::new((index + 1, work.prompts, Some(small))));
         }
@@ -205,6 +207,18 @@ impl Run {
         let config = &self.model.stages[stage].config;
         noise(&self.request, stage, step, [config.unet.channels, config.size], &self.model.device)
     }
+}
+
+/// Reads one value, so that a step is done when its event says so and a stop takes effect within it. A network that
+/// gives values that are no numbers mostly gives them everywhere.
+///
+/// # Shapes
+/// - `x0_hat`: `[b, c, h, w]`
+async fn corner(x0_hat: &Tensor<4>) -> Result<(), PixelError> {
+    let failed = |e: &dyn std::fmt::Debug| PixelError::Device(format!("{e:?}"));
+    let data = x0_hat.clone().slice([0..1, 0..1, 0..1, 0..1]).into_data_async().await.map_err(|e| failed(&e))?;
+    let values: Vec<f32> = data.try_into_vec_as().map_err(|e| failed(&e))?;
+    if values.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(PixelError::NotFinite) }
 }
 
 fn noise(request: &Request, stage: usize, step: usize, [c, size]: [usize; 2], device: &Device) -> Tensor<4> {
@@ -264,7 +278,8 @@ mod tests {
         let t5 = T5Encoder::new(&mut Init::seeded(&device, 1), &t5);
         let text = TextEncoder::new(Tokenizer::from_bytes(tokenizer).unwrap(), t5, 4).unwrap();
         let unet = Unet::new(&mut Init::seeded(&device, 2), &stage.unet);
-        Model { config, text, stages: vec![Stage { config: stage, unet }], device, hash: String::new() }
+        let (hash, licence) = (String::new(), String::new());
+        Model { config, text, stages: vec![Stage { config: stage, unet }], device, hash, licence }
     }
 
     /// Rows that the network works on, and the picture's own noise.

@@ -58,14 +58,6 @@ impl Level {
     pub fn eps(self, x_t: Tensor<4>, x0_hat: Tensor<4>) -> Tensor<4> {
         (x_t - x0_hat * self.alpha as f32) * (1.0 / self.sigma) as f32
     }
-
-    /// Standard deviation of the noise that takes `x_t` from `self` to the noisier level `to`, where
-    /// `x_to = (alpha_to / alpha) x_t + std * eps`. Variances are subtracted, not standard deviations.
-    #[must_use]
-    pub fn std_to(self, to: Self) -> f64 {
-        let ratio = to.alpha / self.alpha;
-        (to.sigma * to.sigma - ratio * ratio * self.sigma * self.sigma).max(0.0).sqrt()
-    }
 }
 
 /// One value for each picture of a batch, from its level.
@@ -90,19 +82,5 @@ mod tests {
             assert!((level.alpha.powi(2) + level.sigma.powi(2) - 1.0).abs() < 1e-12);
             assert!((level.sigma_edm() - (-log_snr / 2.0).exp()).abs() < 1e-9 * level.sigma_edm());
         }
-    }
-
-    #[test]
-    fn renoising_adds_variances() {
-        // From pure noise at t = 0.5 to t = 0.6 of the cosine schedule: 0.812 where the original leaves 0.630.
-        let level = |t: f64| {
-            let schedule = crate::diffusion::LogSnrSchedule::Cosine;
-            Level::variance_preserving(schedule.log_snr(t))
-        };
-        let (from, to) = (level(0.5), level(0.6));
-        let std = from.std_to(to);
-        let after = ((to.alpha / from.alpha * from.sigma).powi(2) + std * std).sqrt();
-        assert!((after - to.sigma).abs() < 1e-12);
-        assert!((after - 0.812).abs() < 1e-3, "{after}");
     }
 }

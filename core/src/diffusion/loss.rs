@@ -63,6 +63,19 @@ impl Default for Weighting {
 }
 
 impl Weighting {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(self) -> Result<(), String> {
+        match self {
+            Self::MinSnr { gamma } if !(gamma > 0.0 && gamma.is_finite()) => {
+                Err(format!("weighting.min_snr.gamma is {gamma}; it must be above 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The factor of the loss on the network's output at `level`.
     #[must_use]
     pub fn weight(self, process: &Process, level: Level) -> f64 {

@@ -152,6 +152,7 @@ impl Process {
         ];
         match positive.iter().find(|(_, v)| !(v.is_finite() && *v > 0.0)) {
             Some((key, value)) => Err(format!("process.{key} is {value}; it must be above 0")),
+            None if !edm.p_mean.is_finite() => Err(format!("process.p_mean is {}; it must be a number", edm.p_mean)),
             None if edm.sigma_min >= edm.sigma_max => {
                 Err(format!("process.sigma_min {} is not below sigma_max {}", edm.sigma_min, edm.sigma_max))
             }

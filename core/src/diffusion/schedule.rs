@@ -31,21 +31,6 @@ impl LogSnrSchedule {
         log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
     }
 
-    /// The time at which log-SNR is `log_snr`, by bisection; both schedules fall monotonically.
-    #[must_use]
-    pub fn time(self, log_snr: f64) -> f64 {
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..60 {
-            let middle = 0.5 * (low + high);
-            if self.log_snr(middle) > log_snr {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        0.5 * (low + high)
-    }
-
     /// `steps + 1` log-SNRs at equal steps of time from 1 to 0.
     #[must_use]
     pub fn sampling(self, steps: usize) -> Vec<f64> {
@@ -75,15 +60,6 @@ mod tests {
         {
             assert!((LogSnrSchedule::Linear.log_snr(t) - linear).abs() < 1e-3, "linear at {t}");
             assert!((LogSnrSchedule::Cosine.log_snr(t) - cosine).abs() < 1e-3, "cosine at {t}");
-        }
-    }
-
-    #[test]
-    fn time_inverts_log_snr() {
-        for schedule in [LogSnrSchedule::Cosine, LogSnrSchedule::Linear] {
-            for t in [0.05, 0.3, 0.77, 0.95] {
-                assert!((schedule.time(schedule.log_snr(t)) - t).abs() < 1e-9);
-            }
         }
     }
 

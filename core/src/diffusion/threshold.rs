@@ -21,6 +21,19 @@ pub enum Threshold {
 }
 
 impl Threshold {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(self) -> Result<(), String> {
+        match self {
+            Self::Dynamic { quantile } if !(quantile > 0.0 && quantile < 1.0) => {
+                Err(format!("threshold.dynamic.quantile is {quantile}; it must lie between 0 and 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// # Shapes
     /// - `x0_hat`, output: `[b, c, h, w]`
     #[must_use]

@@ -108,7 +108,7 @@ impl Tokenizer {
     /// One more than the largest id.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1)
+        self.inner.get_vocab(true).into_values().max().map_or(0, |largest| (largest as usize).saturating_add(1))
     }
 
     /// The ids of a batch. Of a text with more than `max_len` tokens, `</s>` among them, the end is cut off. An empty

@@ -11,6 +11,11 @@ use crate::cascade::{ModelConfig, StageConfig};
 use crate::diffusion::{LossKind, Weighting};
 use crate::world::Mix;
 
+/// The most pictures in a step.
+const MOST_PICTURES: usize = 1 << 16;
+/// The most steps of a stage.
+const MOST_STEPS: u64 = 1_000_000_000;
+
 /// Where pictures and captions come from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,6 +144,13 @@ impl StageTraining {
         if self.steps == 0 || self.batch == 0 || self.micro_batch == 0 {
             return Err("steps, batch and micro_batch must be at least 1".into());
         }
+        if self.steps > MOST_STEPS {
+            return Err(format!("steps is {}; it must be at most {MOST_STEPS}", self.steps));
+        }
+        if self.batch > MOST_PICTURES {
+            return Err(format!("batch is {}; it must be at most {MOST_PICTURES}", self.batch));
+        }
+        self.weighting.validate()?;
         if !(0.0..=1.0).contains(&self.drop_caption) {
             return Err(format!("drop_caption is {}; it must be from 0 to 1", self.drop_caption));
         }
@@ -156,7 +168,13 @@ impl StageTraining {
         if self.phases.is_empty() {
             return Err("phases is empty".into());
         }
+        let mut before = 0.0;
         for (i, phase) in self.phases.iter().enumerate() {
+            let until = phase.until;
+            if !(until > before && until.is_finite()) {
+                return Err(format!("phases[{i}].until is {until}; it must be above {before}"));
+            }
+            before = until;
             phase.mix.check().map_err(|e| format!("phases[{i}].mix: {e}"))?;
         }
         Ok(())

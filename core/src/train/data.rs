@@ -107,12 +107,19 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
         let small = shrink(&full, size, below);
         let small = cut(&small, below, corner.map(|c| c / factor), side / factor);
         let [low, high] = config.train_std.map(f64::ln);
-        let level = lowres::level(stream.range(low, high).exp());
-        let (alpha, sigma) = (level.alpha as f32, level.sigma as f32);
-        let enlarged = enlarge(&small, side / factor, factor);
-        lowres.image.extend(enlarged.into_iter().map(|v| alpha * v + sigma * stream.normal()));
-        lowres.level.push(level.log_snr() as f32);
+        let std = stream.range(low, high).exp();
+        let (image, level) = noised(&small, [side / factor, factor], std, || stream.normal());
+        lowres.image.extend(image);
+        lowres.level.push(level);
     }
+}
+
+/// What [`lowres::condition`] makes of a batch, of three planes of `side` enlarged by `factor`.
+fn noised(small: &[f32], [side, factor]: [usize; 2], std: f64, mut eps: impl FnMut() -> f32) -> (Vec<f32>, f32) {
+    let level = lowres::level(std);
+    let (alpha, sigma) = (level.alpha as f32, level.sigma as f32);
+    let image = enlarge(small, side, factor).into_iter().map(|v| alpha * v + sigma * eps());
+    (image.collect(), level.log_snr() as f32)
 }
 
 /// The planes of a picture at the stage's size, and what is said of it.
@@ -164,7 +171,11 @@ fn enlarge(planes: &[f32], side: usize, factor: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, cut, enlarge, examples, shrink};
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::{Place, cut, enlarge, examples, noised, shrink};
+    use crate::cascade::lowres;
+    use crate::noise::{Purpose, Stream};
     use crate::train::TrainConfig;
 
     fn place(config: &TrainConfig, index: usize) -> Place<'_> {
@@ -221,6 +232,26 @@ mod tests {
             let dropped = keep.iter().filter(|&&v| v == 0.0).count() as f64 / 2000.0;
             // Five standard errors.
             assert!((dropped - share).abs() <= 5.0 * (share * (1.0 - share) / 2000.0).sqrt(), "{dropped} for {share}");
+        }
+    }
+
+    #[test]
+    fn training_and_sampling_see_the_same_smaller_picture() {
+        const SIDE: usize = 4;
+        for (factor, std) in [(2, 0.1), (4, 0.7), (1, 0.0)] {
+            let mut stream = Stream::new(2, Purpose::Evaluation, 0);
+            let (small, eps) = (stream.normals(3 * SIDE * SIDE), stream.normals(3 * (SIDE * factor).pow(2)));
+            let mut noise = eps.iter().copied();
+            let (image, level) = noised(&small, [SIDE, factor], std, || noise.next().unwrap());
+            assert_eq!(noise.next(), None);
+            let tensor = |values: Vec<f32>, side: usize| {
+                Tensor::<4>::from_data(TensorData::new(values, [1, 3, side, side]), &Device::flex())
+            };
+            let (small, eps) = (tensor(small, SIDE), tensor(eps, SIDE * factor));
+            let sampled = lowres::condition(small, SIDE * factor, std, eps);
+            let seen: Vec<f32> = sampled.image.into_data().try_to_vec().unwrap();
+            assert!(image.len() == seen.len() && image.iter().zip(&seen).all(|(a, b)| (a - b).abs() < 2e-6));
+            assert_eq!(level, sampled.level.into_scalar::<f32>());
         }
     }
 

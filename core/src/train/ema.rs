@@ -95,7 +95,7 @@ impl Ema {
 #[cfg(test)]
 mod tests {
     use super::{Ema, EmaConfig};
-    use crate::train::testing::{Golden, close};
+    use crate::testing::{Golden, close};
 
     #[test]
     fn the_decay_and_the_average_are_those_of_ema_pytorch() {

@@ -94,7 +94,7 @@ impl Folder {
     fn tidy(&self) -> Result<(), FolderError> {
         for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("model")] {
             for path in list(&folder)? {
-                if path.extension().is_some_and(|ending| ending == SCRATCH) {
+                if is_scratch(&path) {
                     fs::remove_file(&path).map_err(|source| FolderError::Io { path, source })?;
                 }
             }
@@ -102,6 +102,22 @@ impl Folder {
         let Some(metrics) = self.read_optional(METRICS)? else { return Ok(()) };
         let whole = metrics.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         if whole == metrics.len() { Ok(()) } else { self.write(METRICS, &metrics[..whole]) }
+    }
+
+    /// Removes the lines of metrics of a stage, from 1, beyond `step`: a run that was killed is taken up from its
+    /// checkpoint and measures these steps again.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn forget_metrics(&self, stage: usize, step: u64) -> Result<(), FolderError> {
+        let Some(metrics) = self.read_optional(METRICS)? else { return Ok(()) };
+        let stays = |line: &&[u8]| match serde_json::from_slice::<Value>(line) {
+            Ok(line) => line["stage"] != stage || line["step"].as_u64().is_none_or(|at| at <= step),
+            Err(_) => true,
+        };
+        let kept: Vec<&[u8]> = metrics.split_inclusive(|&byte| byte == b'\n').filter(stays).collect();
+        let kept = kept.concat();
+        if kept.len() == metrics.len() { Ok(()) } else { self.write(METRICS, &kept) }
     }
 
     fn has_checkpoints(&self) -> Result<bool, FolderError> {
@@ -181,6 +197,12 @@ impl Folder {
         Ok(Some((path.display().to_string(), bytes)))
     }
 
+    /// Whether there is any checkpoint of a stage.
+    #[must_use]
+    pub fn has_checkpoint(&self, stage: usize) -> bool {
+        self.checkpoints(stage).is_ok_and(|all| !all.is_empty())
+    }
+
     /// Whether the newest checkpoint of a stage is older than `step`.
     #[must_use]
     pub fn is_behind(&self, stage: usize, step: u64) -> bool {
@@ -232,6 +254,16 @@ fn difference(found: &Value, wanted: &Value, key: &str) -> Option<String> {
 fn list(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     entries.map_err(|source| FolderError::Io { path: folder.to_owned(), source })
+}
+
+/// A scratch file of ours, `name.<number>.scratch`, and no other file of that ending.
+fn is_scratch(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let number =
+        name.strip_suffix(SCRATCH).and_then(|rest| rest.strip_suffix('.')).and_then(|rest| rest.rsplit_once('.'));
+    number.is_some_and(|(name, digits)| {
+        !name.is_empty() && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 fn prefix(stage: usize) -> String {

@@ -18,8 +18,6 @@ pub mod params;
 pub mod pictures;
 mod preset;
 pub mod run;
-#[cfg(test)]
-mod testing;
 pub mod trainer;
 
 pub use config::{Data, Phase, StageTraining, TrainConfig};

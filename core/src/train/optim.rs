@@ -139,7 +139,7 @@ pub fn clip(grads: Flat, max: f64) -> (Flat, Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::{Adamw, OptimConfig, clip};
-    use crate::train::testing::{Golden, close};
+    use crate::testing::{Golden, close};
 
     #[test]
     fn adamw_takes_the_steps_of_torch() {

@@ -20,7 +20,7 @@ const SIDE_MAX: u32 = 16_384;
 /// Most memory to decode one.
 const DECODED_MAX: u64 = 1 << 30;
 /// Most memory for all of them.
-const KEPT_MAX: usize = 4 << 30;
+const KEPT_MAX: u64 = 4 << 30;
 /// Longest file of captions.
 const CAPTIONS_MAX: u64 = 1 << 20;
 
@@ -81,17 +81,12 @@ impl PictureFolder {
         if paths.is_empty() {
             return Err(PicturesError::Empty(path()));
         }
-        if paths.len().saturating_mul(3 * side * side) > KEPT_MAX {
+        let each = 3 * (side as u64).saturating_mul(side as u64);
+        if (paths.len() as u64).saturating_mul(each) > KEPT_MAX {
             return Err(PicturesError::TooMany { path: path(), count: paths.len(), side });
         }
         let captioned = paths.iter().map(|path| Ok((picture(path, side)?, captions(path)?)));
         Ok(Self { captioned: captioned.collect::<Result<_, _>>()? })
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.captioned.len()
     }
 
     /// All captions, picture by picture.
@@ -201,7 +196,7 @@ mod tests {
         fs::write(at("notes.md"), "no picture").unwrap();
         let pictures = PictureFolder::read(folder.path(), 8).unwrap();
         assert_eq!(pictures.captions().collect::<Vec<_>>(), ["a veil", "red and blue", "two colours"]);
-        assert_eq!(pictures.count(), 2);
+        assert_eq!(pictures.captioned.len(), 2);
         let (veil, two) = (&pictures.captioned[0].0, &pictures.captioned[1].0);
         assert!(veil.rgb.iter().all(|&v| v == 204), "{:?}", veil.pixel(0, 0));
         assert_eq!([two.pixel(0, 0), two.pixel(3, 7), two.pixel(4, 0)], [[255, 0, 0], [255, 0, 0], [0, 0, 255]]);

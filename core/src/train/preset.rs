@@ -63,6 +63,7 @@ fn base() -> UnetConfig {
         middle_cross: ATTN,
         cond_dim: Some(96),
         text: Some(unet_text()),
+        coordinates: true,
         memory_efficient: true,
         stem_to_end: true,
         ..UnetConfig::default()

@@ -6,7 +6,7 @@
 //! | `tokenizer.json` | made once, at the start |
 //! | `checkpoints/stage1-00001000.safetensors` | the last few of each stage |
 //! | `metrics.jsonl` | a line for every few steps |
-//! | `model/` | what is trained so far, as a model that can be sampled |
+//! | `model/` | what is trained so far, as a model that can be sampled; stages trained earlier stay in it |
 //! | `lock` | held while a run works here |
 
 use std::collections::VecDeque;
@@ -82,7 +82,7 @@ pub struct Metrics {
     pub step: u64,
     /// Pictures seen.
     pub pictures: u64,
-    /// The mean loss since the last line.
+    /// The mean loss since the last line, or since the stage was taken up.
     pub loss: f64,
     /// The global norm of the last gradient before clipping.
     pub grad_norm: f64,
@@ -158,6 +158,10 @@ pub struct TrainRun {
     done: Vec<Networks>,
     left: VecDeque<usize>,
     current: Option<(usize, Trainer)>,
+    /// Stages after the current one that an earlier part of the run has trained.
+    later: Vec<Networks>,
+    /// Captions of the pictures that are longer than the text encoder reads.
+    truncated: usize,
     /// Losses since the last line of metrics.
     losses: Vec<Tensor<1>>,
 }
@@ -190,11 +194,18 @@ impl TrainRun {
             }
         };
         let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
+        let truncated = pictures.as_ref().map_or(Ok(0), |pictures| truncated(&words, pictures))?;
         let left = (1..=stages).filter(|stage| options.stages.is_empty() || options.stages.contains(stage));
         let left = left.map(|stage| stage - 1).collect();
         let device = device.clone();
-        let (done, losses) = (Vec::new(), Vec::new());
-        Ok(Self { config, json, folder, device, words, pictures, done, left, current: None, losses })
+        let (done, later, losses, current) = (Vec::new(), Vec::new(), Vec::new(), None);
+        Ok(Self { config, json, folder, device, words, pictures, done, left, current, later, truncated, losses })
+    }
+
+    /// How many captions of the pictures are longer than the text encoder reads: their ends are never learnt.
+    #[must_use]
+    pub fn truncated_captions(&self) -> usize {
+        self.truncated
     }
 
     /// The pictures this run learns from, if not from the shapes world.
@@ -208,19 +219,19 @@ impl TrainRun {
     /// # Errors
     /// If the disk, the device or the training itself fails; what was saved stays.
     pub async fn next(&mut self) -> Result<Option<TrainEvent>, TrainError> {
-        let Some((index, trainer)) = &mut self.current else { return self.start() };
+        let Some((index, trainer)) = &mut self.current else { return self.start().await };
         let index = *index;
         let training = &self.config.stages[index];
-        if trainer.step >= training.steps {
+        let over = trainer.step >= training.steps;
+        let due = over || (trainer.step > 0 && trainer.step.is_multiple_of(self.config.checkpoint_every));
+        // A stage ends on a checkpoint.
+        if due && self.folder.is_behind(index, trainer.step) {
+            return self.checkpoint().await.map(Some);
+        }
+        if over {
             let networks = trainer.averaged();
             self.finish(index, networks);
             return Ok(Some(TrainEvent::StageDone { stage: index + 1 }));
-        }
-        if trainer.step > 0
-            && trainer.step.is_multiple_of(self.config.checkpoint_every)
-            && self.folder.is_behind(index, trainer.step)
-        {
-            return self.checkpoint().await.map(Some);
         }
         let place = place(&self.config, self.pictures.as_ref(), index);
         let report = trainer.step(self.config.seed, &place, &self.words)?;
@@ -229,10 +240,6 @@ impl TrainRun {
         let log = trainer.step.is_multiple_of(self.config.log_every) || last;
         self.losses.push(report.loss.clone());
         let metrics = if log { Some(self.measure(&report).await?) } else { None };
-        if last {
-            // The stage ends on a checkpoint.
-            self.save().await?;
-        }
         Ok(Some(TrainEvent::Step { pictures, metrics }))
     }
 
@@ -244,37 +251,44 @@ impl TrainRun {
         let Some((index, trainer)) = &self.current else { return Ok(None) };
         let bytes = checkpoint::save(trainer, &self.json).await?;
         // The model first: a kill in between costs the steps since the last checkpoint, and these write the model again,
-        // while a checkpoint without its model would never be made up for. In the model the config comes last, so that
-        // it never names a stage whose weights are not there.
-        for (name, bytes) in self.model()?.files().await?.into_iter().rev() {
-            self.folder.write(&format!("model/{name}"), &bytes)?;
-        }
+        // while a checkpoint without its model would never be made up for.
+        self.write_model().await?;
         let path = self.folder.write_checkpoint(*index, trainer.step, &bytes, self.config.keep_checkpoints)?;
         Ok(Some(path))
     }
 
-    /// The stages so far as a model.
-    fn model(&self) -> Result<Model, TrainError> {
+    /// Writes the model's files, also of later stages that are there already. The config comes last, so that it never
+    /// names a stage whose weights are not there.
+    async fn write_model(&self) -> Result<(), TrainError> {
+        for (name, bytes) in self.model(&self.later)?.files().await?.into_iter().rev() {
+            self.folder.write(&format!("model/{name}"), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The stages so far as a model, and then `later`.
+    fn model(&self, later: &[Networks]) -> Result<Model, TrainError> {
         let current = self.current.as_ref().map(|(_, trainer)| trainer.averaged());
-        let networks: Vec<&Networks> = self.done.iter().chain(&current).collect();
+        let networks: Vec<&Networks> = self.done.iter().chain(&current).chain(later).collect();
         let t5 = networks.iter().find_map(|n| n.t5.clone()).ok_or(TrainError::Order { stage: 2 })?;
         let config =
             ModelConfig { stages: self.config.model.stages[..networks.len()].to_vec(), ..self.config.model.clone() };
         let text = TextEncoder::new(self.words.tokenizer.clone(), t5, self.words.max_len)?;
         let stages = networks.iter().zip(&config.stages);
         let stages = stages.map(|(n, config)| Stage { config: config.clone(), unet: n.unet.clone() }).collect();
-        Ok(Model { config, text, stages, device: self.device.clone(), hash: String::new() })
+        let licence = licence(&self.config.data).to_owned();
+        Ok(Model { config, text, stages, device: self.device.clone(), hash: String::new(), licence })
     }
 
     async fn checkpoint(&mut self) -> Result<TrainEvent, TrainError> {
         let path = self.save().await?.unwrap_or_default();
-        let model = Arc::new(self.model()?);
+        let model = Arc::new(self.model(&[])?);
         let Some((index, trainer)) = &self.current else { return Err(TrainError::Order { stage: 1 }) };
         Ok(TrainEvent::Checkpoint { path, model, stage: index + 1, step: trainer.step })
     }
 
     /// Begins the next stage, or takes it up; stages that need no training are read and passed over.
-    fn start(&mut self) -> Result<Option<TrainEvent>, TrainError> {
+    async fn start(&mut self) -> Result<Option<TrainEvent>, TrainError> {
         let Some(index) = self.left.pop_front() else { return Ok(None) };
         while self.done.len() < index {
             let stage = self.done.len();
@@ -292,7 +306,20 @@ impl TrainRun {
             steps: self.config.stages[index].steps,
             parameters: trainer.ema.average.iter().map(|t| t.dims()[0]).sum(),
         };
+        self.folder.forget_metrics(index + 1, trainer.step)?;
+        self.later.clear();
+        for stage in index + 1..self.config.stages.len() {
+            if !self.folder.has_checkpoint(stage) {
+                break;
+            }
+            self.later.push(self.trainer(stage)?.averaged());
+        }
+        let complete = trainer.step >= self.config.stages[index].steps;
         self.current = Some((index, trainer));
+        if complete {
+            // Nothing will be saved of it, and what is in the model's folder may be of a shorter run.
+            self.write_model().await?;
+        }
         Ok(Some(event))
     }
 
@@ -350,6 +377,33 @@ fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a PictureFolder>, index
         below: index.checked_sub(1).map(|below| config.model.stages[below].size),
         pictures,
     }
+}
+
+/// What may be done with the weights of a run.
+fn licence(data: &Data) -> &'static str {
+    match data {
+        Data::Shapes => {
+            "The weights in this folder were trained from scratch by Firefall, on pictures and captions of its shapes\n\
+             world, which it draws and writes itself. No weights, pictures or texts of others went into them.\n\n\
+             They may be used under the licence of Firefall: MIT or Apache-2.0, as you choose.\n"
+        }
+        Data::Folder(_) => {
+            "The weights in this folder were trained from scratch by Firefall, on a folder of captioned pictures. No\n\
+             weights of others went into them.\n\n\
+             Whoever trained them says what may be done with them; the rights in the pictures are to be minded. The\n\
+             licence of Firefall does not cover them.\n"
+        }
+    }
+}
+
+/// How many captions have more tokens than the text encoder reads.
+fn truncated(words: &Words, pictures: &PictureFolder) -> Result<usize, TokenizerError> {
+    let mut count = 0;
+    for caption in pictures.captions() {
+        let tokens = words.tokenizer.encode(&[caption], words.max_len)?;
+        count += tokens.truncated.iter().filter(|&&cut| cut).count();
+    }
+    Ok(count)
 }
 
 /// A tokenizer from all captions there are, or from captions of all kinds.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 #[cfg(feature = "native")]
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -61,9 +61,9 @@ pub struct Trainer {
     pub step: u64,
     /// The device without gradients.
     pub device: Device,
-    /// One for each core of a CPU device.
+    /// The cores of a CPU device, shared out to the parts of the first batch; none on a GPU.
     #[cfg(feature = "native")]
-    pools: Arc<Vec<rayon::ThreadPool>>,
+    pools: OnceLock<Vec<rayon::ThreadPool>>,
 }
 
 impl Trainer {
@@ -87,7 +87,7 @@ impl Trainer {
             step: 0,
             device: device.clone(),
             #[cfg(feature = "native")]
-            pools: Arc::new(pools(device)),
+            pools: OnceLock::new(),
         }
     }
 
@@ -134,18 +134,20 @@ impl Trainer {
         Ok(StepReport { loss, grad_norm })
     }
 
-    /// The parts of a batch: one after the other on a GPU, each on a core of its own on a CPU, where most operations
-    /// are too small to be worth sharing. Either way the results are the same to the last bit.
+    /// The parts of a batch: one after the other on a GPU, side by side on a CPU, where most operations are too small to
+    /// be worth sharing. Cores beyond the parts help within them: operations here give each output to one thread, so the
+    /// results are the same to the last bit.
     #[cfg(feature = "native")]
     fn side_by_side<T: Send>(&self, ranges: Vec<Range<usize>>, part: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
-        if self.pools.is_empty() {
+        let pools = self.pools.get_or_init(|| pools(&self.device, ranges.len()));
+        if pools.is_empty() {
             return ranges.into_iter().map(part).collect();
         }
         let mut results = Vec::new();
-        for together in ranges.chunks(self.pools.len()) {
+        for together in ranges.chunks(pools.len()) {
             std::thread::scope(|scope| {
                 let part = &part;
-                let pools = self.pools.iter().zip(together);
+                let pools = pools.iter().zip(together);
                 let handles: Vec<_> =
                     pools.map(|(pool, range)| scope.spawn(move || pool.install(|| part(range.clone())))).collect();
                 for handle in handles {
@@ -215,18 +217,40 @@ impl Trainer {
     }
 }
 
-/// A pool of one thread for each core, if `device` is a CPU.
+/// A pool for each of `parts`, as far as there are cores, if `device` is a CPU.
 #[cfg(feature = "native")]
-fn pools(device: &Device) -> Vec<rayon::ThreadPool> {
+fn pools(device: &Device, parts: usize) -> Vec<rayon::ThreadPool> {
     if *device != Device::flex() {
         return Vec::new();
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..cores).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()).collect()
+    let [count, threads] = share(cores, parts);
+    (0..count).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok()).collect()
+}
+
+/// How many parts work side by side on `cores`, and the threads of each.
+#[cfg(feature = "native")]
+fn share(cores: usize, parts: usize) -> [usize; 2] {
+    let count = cores.min(parts).max(1);
+    [count, (cores / count).max(1)]
 }
 
 /// Matrices and convolutions lose weight; gains, biases and whatever stands for a token do not.
 fn decays(path: &str, axes: usize) -> bool {
     axes >= 2
         && !["null", "shared", "pos_emb", "latents", "relative_attention_bias"].iter().any(|word| path.contains(word))
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn every_core_has_work_and_none_has_two() {
+        assert_eq!(share(2, 2), [2, 1]);
+        assert_eq!(share(16, 2), [2, 8]);
+        assert_eq!(share(4, 8), [4, 1]);
+        assert_eq!(share(7, 2), [2, 3]);
+        assert_eq!(share(1, 2), [1, 1]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What a U-Net is made of, as data.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::nn::attention::AttentionSize;
@@ -88,7 +90,8 @@ pub struct UnetConfig {
     pub attn: AttentionSize,
     /// Heads of the cross attention in the middle blocks; always 8 of 64 in the reference.
     pub middle_cross: AttentionSize,
-    /// Width inside feed-forwards, in units of the width outside.
+    /// Width inside the feed-forwards of the levels, in units of the width outside; always 2 in the middle and 4 in a
+    /// pool, as in the reference.
     pub ff_mult: f64,
     /// Width of the condition's tokens if not `dim`.
     pub cond_dim: Option<usize>,
@@ -104,6 +107,9 @@ pub struct UnetConfig {
     pub self_cond: bool,
     /// Channels of a picture to be followed, 0 for none.
     pub cond_images_channels: usize,
+    /// Two more channels tell each pixel its place, from -1 to 1 across the picture, for captions that speak of places
+    /// (CoordConv, <https://arxiv.org/abs/1807.03247>); not in the reference, whose pixels know the borders alone.
+    pub coordinates: bool,
     /// Halve first in each level: less work and memory at the fine resolutions.
     pub memory_efficient: bool,
     /// Gates in the inner blocks (`use_global_context_attn`).
@@ -142,6 +148,7 @@ impl Default for UnetConfig {
             lowres_cond: false,
             self_cond: false,
             cond_images_channels: 0,
+            coordinates: false,
             memory_efficient: false,
             global_context: true,
             scale_skips: true,
@@ -177,7 +184,7 @@ impl UnetConfig {
     #[must_use]
     pub fn input_channels(&self) -> usize {
         let copies = 1 + usize::from(self.lowres_cond) + usize::from(self.self_cond);
-        self.channels * copies + self.cond_images_channels
+        self.channels * copies + self.cond_images_channels + if self.coordinates { 2 } else { 0 }
     }
 
     /// Widths before the first level and after each.
@@ -198,26 +205,56 @@ impl UnetConfig {
     /// # Errors
     /// A sentence that names the key and its value.
     pub fn validate(&self) -> Result<(), String> {
-        let positive = [
-            ("dim", self.dim),
-            ("channels", self.channels),
-            ("levels", self.levels.len()),
-            ("attn.heads", self.attn.heads),
-            ("attn.dim_head", self.attn.dim_head),
-            ("middle_cross.heads", self.middle_cross.heads),
-            ("middle_cross.dim_head", self.middle_cross.dim_head),
-            ("time_tokens", self.time_tokens),
-            ("time_frequencies", self.time_frequencies),
+        self.validate_numbers()?;
+        self.validate_levels()?;
+        self.validate_kernels()?;
+        self.text.as_ref().map_or(Ok(()), TextConfig::validate)
+    }
+
+    fn validate_numbers(&self) -> Result<(), String> {
+        let bounded = [
+            ("dim", self.dim, 1..=WIDEST),
+            ("channels", self.channels, 1..=WIDEST),
+            ("channels_out", self.channels_out.unwrap_or(1), 1..=WIDEST),
+            ("init_dim", self.stem_dim(), 1..=WIDEST),
+            ("cond_dim", self.token_dim(), 1..=WIDEST),
+            ("levels", self.levels.len(), 1..=16),
+            ("middle_attention", self.middle_attention, 0..=64),
+            ("attn.heads", self.attn.heads, 1..=1024),
+            ("attn.dim_head", self.attn.dim_head, 1..=4096),
+            ("middle_cross.heads", self.middle_cross.heads, 1..=1024),
+            ("middle_cross.dim_head", self.middle_cross.dim_head, 1..=4096),
+            ("time_tokens", self.time_tokens, 1..=1024),
+            ("time_frequencies", self.time_frequencies, 1..=WIDEST),
+            ("cond_images_channels", self.cond_images_channels, 0..=WIDEST),
         ];
-        if let Some((key, _)) = positive.iter().find(|(_, v)| *v == 0) {
-            return Err(format!("{key} is 0; it must be at least 1"));
+        within(&bounded)?;
+        if !(self.ff_mult > 0.0 && self.ff_mult <= 64.0) {
+            return Err(format!("ff_mult is {}; it must be above 0, up to 64", self.ff_mult));
         }
-        if let Some(i) = self.levels.iter().position(|l| l.mult == 0) {
-            return Err(format!("levels[{i}].mult is 0; it must be at least 1"));
+        Ok(())
+    }
+
+    fn validate_levels(&self) -> Result<(), String> {
+        for (i, level) in self.levels.iter().enumerate() {
+            let bounded = [
+                ("mult", level.mult, 1..=1024),
+                ("resnet_blocks", level.resnet_blocks, 0..=256),
+                ("attention", level.attention, 0..=64),
+            ];
+            within(&bounded).map_err(|e| format!("levels[{i}].{e}"))?;
+            let width = level.mult * self.dim;
+            if width > WIDEST {
+                return Err(format!("levels[{i}].mult is {}; {width} channels are above {WIDEST}", level.mult));
+            }
+            if level.attention > 0 && (width as f64 * self.ff_mult) < 1.0 {
+                return Err(format!("ff_mult is {}; nothing is left of {width} channels", self.ff_mult));
+            }
         }
-        if self.ff_mult.is_nan() || self.ff_mult <= 0.0 {
-            return Err(format!("ff_mult is {}; it must be above 0", self.ff_mult));
-        }
+        Ok(())
+    }
+
+    fn validate_kernels(&self) -> Result<(), String> {
         let kernels = match &self.stem {
             Stem::CrossEmbed(kernels) => kernels.clone(),
             Stem::Conv(kernel) => vec![*kernel],
@@ -225,20 +262,87 @@ impl UnetConfig {
         if kernels.is_empty() || kernels.iter().chain([&self.final_conv_kernel]).any(|k| k.is_multiple_of(2)) {
             return Err(format!("stem {kernels:?} and final_conv_kernel {}: kernels are odd", self.final_conv_kernel));
         }
-        if self.stem_dim() >> (kernels.len() - 1) == 0 {
+        if let Some(kernel) = kernels.iter().chain([&self.final_conv_kernel]).find(|kernel| **kernel > LARGEST_KERNEL) {
+            return Err(format!(
+                "stem or final_conv_kernel has a kernel of {kernel}; it must be up to {LARGEST_KERNEL}"
+            ));
+        }
+        if kernels.len() > 16 || self.stem_dim() >> (kernels.len() - 1) == 0 {
             return Err(format!("dim {} is too small for {} kernels in the stem", self.stem_dim(), kernels.len()));
         }
-        match &self.text {
-            Some(text) if text.embed_dim == 0 || text.max_len == 0 => {
-                Err("text.embed_dim and text.max_len must be at least 1".into())
-            }
-            Some(TextConfig { masked: true, pool: Some(_), .. }) => {
-                Err("text.masked and text.pool are both set; pooled tokens have no padding to mask".into())
-            }
-            Some(TextConfig { max_len, pool: Some(pool), .. }) if pool.max_tokens < *max_len => {
-                Err(format!("text.pool.max_tokens {} is below text.max_len {max_len}", pool.max_tokens))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+}
+
+/// The most channels, tokens and the like.
+const WIDEST: usize = 1 << 16;
+/// The largest side of a kernel.
+const LARGEST_KERNEL: usize = 255;
+
+/// The first value out of its bounds, in a sentence.
+fn within(bounded: &[(&str, usize, RangeInclusive<usize>)]) -> Result<(), String> {
+    match bounded.iter().find(|(_, value, bounds)| !bounds.contains(value)) {
+        Some((key, value, bounds)) if value < bounds.start() => {
+            Err(format!("{key} is {value}; it must be at least {}", bounds.start()))
         }
+        Some((key, value, bounds)) => Err(format!("{key} is {value}; it must be at most {}", bounds.end())),
+        None => Ok(()),
+    }
+}
+
+impl TextConfig {
+    fn validate(&self) -> Result<(), String> {
+        within(&[("text.embed_dim", self.embed_dim, 1..=WIDEST), ("text.max_len", self.max_len, 1..=WIDEST)])?;
+        let Some(pool) = &self.pool else { return Ok(()) };
+        if self.masked {
+            return Err("text.masked and text.pool are both set; pooled tokens have no padding to mask".into());
+        }
+        if pool.max_tokens < self.max_len {
+            return Err(format!("text.pool.max_tokens {} is below text.max_len {}", pool.max_tokens, self.max_len));
+        }
+        if pool.latents == 0 {
+            return Err("text.pool.latents is 0; it must be at least 1".into());
+        }
+        within(&[
+            ("text.pool.max_tokens", pool.max_tokens, 1..=WIDEST),
+            ("text.pool.latents", pool.latents, 1..=WIDEST),
+            ("text.pool.mean_latents", pool.mean_latents, 0..=WIDEST),
+            ("text.pool.depth", pool.depth, 0..=64),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LevelConfig, PerceiverConfig, Stem, TextConfig, UnetConfig};
+
+    #[test]
+    fn a_config_that_cannot_work_names_its_key() {
+        let text = |text| UnetConfig { text: Some(text), ..UnetConfig::default() };
+        let pool = |pool| text(TextConfig { pool: Some(pool), ..TextConfig::default() });
+        let level = |level| UnetConfig { levels: vec![level], ..UnetConfig::default() };
+        let many = vec![LevelConfig::default(); 65];
+        for (config, words) in [
+            (UnetConfig { dim: 0, ..UnetConfig::default() }, "dim is 0"),
+            (UnetConfig { dim: 1_000_000_000, ..UnetConfig::default() }, "dim is 1000000000"),
+            (UnetConfig { cond_dim: Some(0), ..UnetConfig::default() }, "cond_dim is 0"),
+            (UnetConfig { ff_mult: 0.001, ..UnetConfig::default() }, "ff_mult is 0.001"),
+            (UnetConfig { ff_mult: 1e30, ..UnetConfig::default() }, "ff_mult is 1"),
+            (UnetConfig { ff_mult: f64::NAN, ..UnetConfig::default() }, "ff_mult is NaN"),
+            (UnetConfig { levels: many, ..UnetConfig::default() }, "levels is 65"),
+            (level(LevelConfig { mult: 0, ..LevelConfig::default() }), "levels[0].mult is 0"),
+            (level(LevelConfig { mult: 1024, ..LevelConfig::default() }), "levels[0].mult is 1024"),
+            (level(LevelConfig { attention: 65, ..LevelConfig::default() }), "levels[0].attention is 65"),
+            (UnetConfig { stem: Stem::Conv(257), ..UnetConfig::default() }, "a kernel of 257"),
+            (UnetConfig { stem: Stem::CrossEmbed(vec![3; 70]), ..UnetConfig::default() }, "70 kernels"),
+            (text(TextConfig { max_len: 0, ..TextConfig::default() }), "text.max_len is 0"),
+            (text(TextConfig { max_len: 1 << 40, ..TextConfig::default() }), "text.max_len is 1099511627776"),
+            (pool(PerceiverConfig { latents: 0, ..PerceiverConfig::default() }), "text.pool.latents is 0"),
+            (pool(PerceiverConfig { depth: 1 << 40, ..PerceiverConfig::default() }), "text.pool.depth is"),
+        ] {
+            let error = config.validate().unwrap_err();
+            assert!(error.contains(words), "{error:?} does not say {words:?}");
+        }
+        assert_eq!(UnetConfig::default().validate(), Ok(()));
     }
 }

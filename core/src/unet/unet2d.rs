@@ -1,7 +1,7 @@
 //! The U-Net of Imagen: down, middle, up.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
@@ -137,7 +137,7 @@ impl Unet {
     }
 
     /// The channels that enter the stem, in the reference's order: picture to follow, input, last estimate, smaller
-    /// picture.
+    /// picture, and our own last: places.
     fn input(&self, x: Tensor<4>, conditioning: &Conditioning) -> Tensor<4> {
         let [.., h, w] = x.dims();
         let mut parts = vec![x.clone()];
@@ -146,6 +146,9 @@ impl Unet {
         }
         if let Some(lowres) = &conditioning.lowres {
             parts.push(lowres.image.clone());
+        }
+        if self.config.coordinates {
+            parts.push(coordinates(&x));
         }
         if let Some(images) = &conditioning.cond_images {
             parts.insert(0, resize_nearest(images.clone(), [h, w]));
@@ -187,6 +190,22 @@ impl Unet {
         }
         if parts.len() == 1 { x } else { Tensor::cat(parts, 1) }
     }
+}
+
+/// The place of each pixel's centre: columns, then rows, from -1 to 1 across the picture.
+///
+/// # Shapes
+/// - x: `[b, c, h, w]`
+/// - output: `[b, 2, h, w]`
+fn coordinates(x: &Tensor<4>) -> Tensor<4> {
+    let ([b, _, h, w], device) = (x.dims(), x.device());
+    let axis = |n: usize| -> Tensor<1> {
+        let places: Vec<f32> = (0..n).map(|i| (2 * i + 1) as f32 / n as f32 - 1.0).collect();
+        Tensor::from_data(TensorData::new(places, [n]), &device)
+    };
+    let columns = axis(w).reshape([1, 1, 1, w]).expand([b, 1, h, w]);
+    let rows = axis(h).reshape([1, 1, h, 1]).expand([b, 1, h, w]);
+    Tensor::cat(vec![columns, rows], 1)
 }
 
 /// Width of the map that leaves the finest level: that of the stem where it is enlarged, else the level's own.

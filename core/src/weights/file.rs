@@ -1,12 +1,10 @@
 //! Reading a weight file, of which nothing is trusted.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::ops::Range;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata};
-use sha2::{Digest, Sha256};
 
 use super::load::LoadError;
 
@@ -88,28 +86,6 @@ impl WeightFile {
     #[must_use]
     pub fn shape(&self, key: &str) -> Option<&[usize]> {
         self.tensors.get(key).map(|entry| entry.shape.as_slice())
-    }
-
-    /// Size of the whole file in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Never: an empty file is refused.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// SHA-256 of the whole file, 64 hexadecimal digits.
-    #[must_use]
-    pub fn sha256(&self) -> String {
-        Sha256::digest(&self.bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
     }
 
     /// The numbers of a tensor in row-major order, whichever of f32, f16 and bf16 they are kept in.

@@ -119,6 +119,18 @@ pub enum Leftover {
     Refuse,
     /// They are ignored: the file holds more than this network.
     Allow,
+    /// Those whose keys begin so are an error, others are ignored: the network is one part of the file's.
+    RefuseUnder(&'static str),
+}
+
+impl Leftover {
+    fn refuses(self, key: &str) -> bool {
+        match self {
+            Self::Refuse => true,
+            Self::Allow => false,
+            Self::RefuseUnder(prefix) => key.starts_with(prefix),
+        }
+    }
 }
 
 /// `module` with every parameter from `file`.
@@ -127,8 +139,8 @@ pub enum Leftover {
 /// equal but for axes of length one. Whether a parameter learns, its device and its identity stay.
 ///
 /// # Errors
-/// If a parameter is missing or of another shape, a number is not finite, or, with [`Leftover::Refuse`], a tensor of
-/// the file is not used.
+/// If a parameter is missing or of another shape, a number is not finite, or a tensor of the file is not used that
+/// `leftover` refuses.
 pub fn load<M: Module>(
     module: M,
     file: &WeightFile,
@@ -140,8 +152,9 @@ pub fn load<M: Module>(
     if let Some(error) = filler.error {
         return Err(error);
     }
-    let unused: Vec<String> = file.keys().filter(|key| !filler.used.contains(*key)).map(ToOwned::to_owned).collect();
-    if leftover == Leftover::Refuse && !unused.is_empty() {
+    let unused = file.keys().filter(|key| !filler.used.contains(*key) && leftover.refuses(key));
+    let unused: Vec<String> = unused.map(ToOwned::to_owned).collect();
+    if !unused.is_empty() {
         return Err(LoadError::Leftover { file: file.name().to_owned(), keys: unused });
     }
     Ok(module)

@@ -140,7 +140,7 @@ fn the_negative_prompt_counts_where_there_is_guidance() {
     let plain = &pictures(&shared(), with(cond_scale(3.0), one()))[0];
     let against = &pictures(&shared(), negative("a blue star"))[0];
     assert!(apart(plain, against) > 5, "{} apart", apart(plain, against));
-    for empty in ["", "  "] {
+    for empty in ["", "  ", "\0\u{200b}"] {
         assert!(apart(plain, &pictures(&shared(), negative(empty))[0]) <= 1, "{empty:?} is no negative prompt");
     }
     // Guidance away from the prompt itself is no guidance, whatever its scale.
@@ -149,6 +149,17 @@ fn the_negative_prompt_counts_where_there_is_guidance() {
     assert!(apart(itself, unguided) <= 1, "{} apart", apart(itself, unguided));
     let ignored = Request { stages: vec![cond_scale(1.0); 2], ..negative("a blue star") };
     assert_eq!(&pictures(&shared(), ignored)[0], unguided);
+}
+
+/// At scale 0 only what stands against the prompt is left, so the two halves cannot be taken for each other.
+#[test]
+fn without_the_prompt_the_negative_is_what_is_drawn() {
+    let against = Request { stages: vec![cond_scale(0.0); 2], ..negative(LONGER) };
+    let drawn = &pictures(&shared(), against)[0];
+    let wanted = &pictures(&shared(), with(cond_scale(1.0), request(&[(LONGER, 1)])))[0];
+    assert!(apart(drawn, wanted) <= 1, "{} apart", apart(drawn, wanted));
+    let prompt = &pictures(&shared(), with(cond_scale(1.0), one()))[0];
+    assert!(apart(drawn, prompt) > 5, "{} apart", apart(drawn, prompt));
 }
 
 #[test]
@@ -238,12 +249,14 @@ fn every_wrong_request_says_what_is_wrong() {
     let stages = |settings: Vec<StageSettings>| Request { stages: settings, ..one() };
     let steps = |n| StageSettings { steps: Some(n), ..StageSettings::default() };
     let lowres_std = |v| StageSettings { lowres_std: Some(v), ..StageSettings::default() };
+    let sampler = |kind| StageSettings { sampler: Some(kind), ..StageSettings::default() };
     let blank = |prompt: &str| request(&[(PROMPT, 1), (prompt, 2)]);
     let cases = [
         (Request::default(), "the request asks for no picture"),
         (blank(" \t"), "the prompt 2 is empty"),
         (blank("\0\u{200b}"), "the prompt 2 is empty"),
         (request(&[("", 1)]), "the prompt is empty"),
+        (request(&[("", 1), (PROMPT, 2)]), "the prompt 1 is empty"),
         (stages(vec![steps(3), steps(0)]), "0 steps in stage 2; it must be from 1 to 1000"),
         (stages(vec![steps(1001)]), "1001 steps in stage 1"),
         (stages(vec![steps(usize::MAX)]), "steps in stage 1"),
@@ -252,6 +265,11 @@ fn every_wrong_request_says_what_is_wrong() {
         (stages(vec![cond_scale(1e200)]), "in stage 1; it must be a finite number"),
         (stages(vec![steps(3), lowres_std(-0.1)]), "lowres_std -0.1 in stage 2"),
         (stages(vec![steps(3), lowres_std(f64::NAN)]), "lowres_std NaN in stage 2"),
+        (stages(vec![steps(3), lowres_std(1e155)]), "in stage 2; it must be from 0 to 1000"),
+        (
+            stages(vec![sampler(SamplerKind::Ddim { eta: 2.0 })]),
+            "sampler.ddim.eta is 2; it must be from 0 to 1 in stage 1",
+        ),
         (stages(vec![steps(3); 3]), "stage 3; this model has 2"),
         (Request { stop_after: Some(0), ..one() }, "stage 0; this model has 2"),
         (Request { stop_after: Some(3), ..one() }, "stage 3; this model has 2"),
@@ -261,7 +279,7 @@ fn every_wrong_request_says_what_is_wrong() {
         assert!(error.contains(words), "{error:?} does not say {words:?}");
     }
     let empty = Run::new(shared(), Request { pictures: vec![PictureRequest::default()], ..one() }).unwrap_err();
-    assert_eq!(empty, RequestError::EmptyPrompt { index: 0 });
+    assert_eq!(empty, RequestError::EmptyPrompt { index: 0, of: 1 });
 }
 
 /// One number of the network is NaN, under every threshold.
@@ -282,7 +300,7 @@ fn a_network_that_gives_no_numbers_is_an_error() {
     for threshold in [Threshold::None, Threshold::Static, Threshold::Dynamic { quantile: 0.95 }] {
         for (part, stage) in [(0, 1), (1, 1), (2, 2)] {
             for previews in [false, true] {
-                let request = Request { previews, stop_after: (part == 1).then_some(1), ..one() };
+                let request = Request { previews, ..one() };
                 let error = try_pictures(&broken(part, threshold), request).unwrap_err().to_string();
                 let words = "the network gave values that are no numbers";
                 let right = error.contains(words) && (part == 0 || error.contains(&format!("stage {stage}")));
@@ -305,11 +323,21 @@ fn a_run_that_failed_is_over() {
 #[test]
 fn a_gpu_makes_the_same_picture() {
     let Some(device) = wgpu("a_gpu_makes_the_same_picture") else { return };
-    let on_gpu = Arc::new(model(7, &device));
-    let wishes = request(&[(PROMPT, 1), (LONGER, 2)]);
-    let (cpu, gpu) = (pictures(&shared(), wishes.clone()), pictures(&on_gpu, wishes));
-    for (cpu, gpu) in cpu.iter().zip(&gpu) {
-        assert!(apart(cpu, gpu) <= 2, "{} apart", apart(cpu, gpu));
+    let dynamic = Threshold::Dynamic { quantile: 0.9 };
+    let kinds = SamplerKind::NAMES.map(|name| (SamplerKind::from_name(name).unwrap(), Threshold::Static));
+    for (kind, threshold) in kinds.into_iter().chain([(SamplerKind::default(), dynamic)]) {
+        let [on_cpu, on_gpu] = [&Device::flex(), &device].map(|device| {
+            let mut model = model(7, device);
+            for stage in &mut model.stages {
+                stage.config.sampling.threshold = threshold;
+            }
+            Arc::new(model)
+        });
+        let settings = StageSettings { sampler: Some(kind), ..StageSettings::default() };
+        let wishes = || with(settings, request(&[(PROMPT, 1), (LONGER, 2)]));
+        for (cpu, gpu) in pictures(&on_cpu, wishes()).iter().zip(&pictures(&on_gpu, wishes())) {
+            assert!(apart(cpu, gpu) <= 2, "{kind:?}, {threshold:?}: {} apart", apart(cpu, gpu));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The mathematics of diffusion against `GaussianDiffusionContinuousTimes`, `Imagen` and `ElucidatedImagen`.
 //!
 //! Two things of the reference are left out on purpose: `q_sample_from_to`, which subtracts standard deviations where
-//! variances belong (`Level::std_to` has its own test), and the cosine's log-SNR beyond ±20, which is clipped here.
+//! variances belong, and the cosine's log-SNR beyond ±20, which is clipped here.
 
 use std::cell::RefCell;
 

@@ -5,6 +5,8 @@
 //! | `support` | reading goldens, the weight formula, tolerances |
 //! | `nn` | every layer that the networks are made of |
 //! | `unet` | three whole networks, and the gradients of one |
+//! | `fresh` | the first values of a network |
+//! | `t5` | the text encoder, against transformers |
 //! | `diffusion` | schedules, posteriors, preconditioning, samplers, thresholds |
 //! | `tiny` | a cascade small enough to run and train in a test |
 //! | `cascade` | runs of it |
@@ -14,22 +16,31 @@
 
 #![recursion_limit = "256"]
 
-// Always true here, but clippy lets helpers unwrap only in modules that say so.
-#[cfg(all(test, feature = "train"))]
+// `cfg(test)` is always true here, but clippy lets helpers unwrap only in modules that say just that.
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod cascade;
 #[cfg(test)]
 mod diffusion;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+mod fresh;
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod model_files;
 #[cfg(test)]
 mod nn;
 #[cfg(test)]
 mod support;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+mod t5;
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod tiny;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod train;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod trainer;
 #[cfg(test)]
 mod unet;

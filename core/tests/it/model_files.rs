@@ -185,6 +185,14 @@ fn a_config_that_makes_no_sense_is_explained() {
         ("\"format\": 1", "\"format\": 2", "format is 2; this build reads 1"),
         ("\"name\"", "\"nmae\"", "nmae"),
         ("\"max_len\": 24", "\"max_len\": 0", "max_len is 0"),
+        ("\"max_len\": 24", "\"max_len\": 32", "unet.text.max_len is 24; it must be at least text.max_len, 32"),
+        ("\"self_cond\": false", "\"self_cond\": true", "unet.self_cond is true"),
+        ("\"d_ff\": 32", "\"d_ff\": 1000000000000", "text.t5.d_ff is 1000000000000"),
+        ("\"ff_mult\": 2.0", "\"ff_mult\": 1e30", "unet.ff_mult is 1"),
+        ("\"sampler\": \"dpm++2m\"", "\"sampler\": {\"ddim\": {\"eta\": 1.5}}", "sampling.sampler.ddim.eta is 1.5"),
+        ("\"threshold\": \"static\"", "\"threshold\": {\"dynamic\": {\"quantile\": 95}}", "quantile is 95"),
+        ("\"cond_scale\": 3.0", "\"cond_scale\": 1e200", "sampling.cond_scale is 1"),
+        ("\"sample_std\": 0.1", "\"sample_std\": 1e155", "lowres.sample_std is 1"),
         ("\"num_heads\": 4", "\"num_heads\": 0", "text.t5.num_heads is 0"),
         ("\"size\": 8", "\"size\": 9", "stages[0].size is 9"),
         ("\"size\": 8", "\"size\": 1048576", "stages[0].size is 1048576"),
@@ -204,6 +212,56 @@ fn a_config_that_makes_no_sense_is_explained() {
     }
     // A smaller network than the files hold.
     refused(&replaced("\"dim\": 8", "\"dim\": 4"), &["stage1.safetensors", "another network"]);
+    // The same network, trained for something else; how it samples may change.
+    refused(&replaced("\"p_mean\": 0.6", "\"p_mean\": 0.5"), &["stage1.safetensors", "another network"]);
+    assert!(load(&replaced("\"steps\": 3", "\"steps\": 4")).is_ok());
+}
+
+/// A network of many gigabytes is not begun for a file of a few bytes, whether or not the file names its network.
+#[test]
+fn a_network_beyond_its_file_is_not_built() {
+    for (name, place) in [("stage1.safetensors", "unet"), ("text.safetensors", "t5")] {
+        let mut files = files(&shared());
+        let mut config: serde_json::Value = serde_json::from_slice(&files["model.json"]).unwrap();
+        if place == "unet" {
+            config["stages"][0]["unet"]["dim"] = 8192.into();
+        } else {
+            config["text"]["t5"]["d_ff"] = 65_536.into();
+            config["text"]["t5"]["num_layers"] = 1000.into();
+        }
+        files.insert("model.json".into(), serde_json::to_vec(&config).unwrap());
+        let bare = (2u64.to_le_bytes().into_iter().chain(*b"{}")).collect();
+        files.insert(name.into(), bare);
+        assert!(matches!(refused(&files, &[name, "10 bytes"]), ModelError::TooLarge { .. }));
+    }
+}
+
+/// As `T5ForConditionalGeneration` saves it: the encoder is one part of the file.
+#[test]
+fn a_whole_t5_gives_its_encoder() {
+    let whole = files(&shared());
+    let view = safetensors::SafeTensors::deserialize(&whole["text.safetensors"]).unwrap();
+    let decoder = safetensors::tensor::TensorView::new(safetensors::Dtype::F16, vec![1], &[0, 0]).unwrap();
+    let with = |more: &[&str], renamed: &str| {
+        let tensors = view.tensors().into_iter().map(|(key, tensor)| match key.as_str() {
+            "shared.weight" => (renamed.to_owned(), tensor),
+            _ => (key, tensor),
+        });
+        let more = more.iter().map(|key| ((*key).to_owned(), decoder.clone()));
+        let bytes = safetensors::tensor::serialize(tensors.chain(more), None).unwrap();
+        let mut files = whole.clone();
+        files.insert("text.safetensors".into(), bytes);
+        files
+    };
+    let others = ["decoder.block.0.layer.0.layer_norm.weight", "lm_head.weight"];
+    let prompts = || request(&[("a red circle", 1)]);
+    let want = pictures(&Arc::new(load(&whole).unwrap()), prompts());
+    for renamed in ["shared.weight", "encoder.embed_tokens.weight"] {
+        let loaded = load(&with(&others, renamed)).unwrap();
+        assert_eq!(pictures(&Arc::new(loaded), prompts()), want);
+    }
+    let longer = with(&["encoder.block.9.layer.0.layer_norm.weight"], "shared.weight");
+    refused(&longer, &["text.safetensors", "encoder.block.9"]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Golden {
     gaps: BTreeMap<String, f64>,
     /// The reference's parameters and their shapes.
     pub(crate) params: BTreeMap<String, Vec<usize>>,
+    /// What the reference was built from, as JSON, where it is one of transformers.
+    pub(crate) config: Option<String>,
     /// A parameter that is zero instead of the formula's.
     pub(crate) zero: Option<&'static str>,
     /// What of the formula's parameters no module takes.
@@ -30,10 +32,11 @@ impl Golden {
         let metadata = header.metadata().clone().unwrap();
         let gaps = metadata.get("f64_gap").map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default();
         let params = serde_json::from_str(&metadata["params"]).unwrap();
-        Self { name: name.to_owned(), bytes, gaps, params, zero: None, leftover: Leftover::Refuse }
+        let config = metadata.get("config").cloned();
+        Self { name: name.to_owned(), bytes, gaps, params, config, zero: None, leftover: Leftover::Refuse }
     }
 
-    /// A tensor as f32, with its axes; of a mask 0 and 1.
+    /// A tensor as f32, with its axes; of a mask 0 and 1, of ids their numbers.
     pub(crate) fn values(&self, key: &str) -> (Vec<f32>, Vec<usize>) {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let view = file.tensor(key).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -41,6 +44,7 @@ impl Golden {
         let values = match view.dtype() {
             Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
             Dtype::BOOL => data.iter().map(|&b| f32::from(b)).collect(),
+            Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect(),
             dtype => panic!("{}: {key} holds {dtype}", self.name),
         };
         (values, view.shape().to_vec())
@@ -64,7 +68,7 @@ impl Golden {
     }
 
     /// Every parameter of the reference as a weight file.
-    fn weights(&self) -> WeightFile {
+    pub(crate) fn weights(&self) -> WeightFile {
         let bytes = |(key, shape): (&String, &Vec<usize>)| {
             let mut values = weight(key, shape);
             if self.zero == Some(key.as_str()) {

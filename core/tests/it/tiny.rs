@@ -66,7 +66,7 @@ pub(crate) fn model(seed: u64, device: &Device) -> Model {
         Stage { config: stage.clone(), unet }
     });
     let stages = stages.collect();
-    Model { config, text, stages, device: device.clone(), hash: String::new() }
+    Model { config, text, stages, device: device.clone(), hash: String::new(), licence: String::new() }
 }
 
 /// A model that many tests share.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use firefall_core::cascade::Model;
+use firefall_core::diffusion::Weighting;
 use firefall_core::train::folder::FolderError;
 use firefall_core::train::{RunOptions, TrainConfig, TrainError, TrainEvent, TrainRun};
 use firefall_core::weights::WeightFile;
@@ -100,7 +101,7 @@ fn events_come_in_order() {
     let config = TrainConfig { checkpoint_every: 2, log_every: 3, ..steps(5) };
     let events = finish(start(folder.path(), &config)).unwrap();
     let stage = |stage| {
-        let middle = ["4", "4", "c 2", "4 measured 3", "4", "c 4", "4 measured 5"];
+        let middle = ["4", "4", "c 2", "4 measured 3", "4", "c 4", "4 measured 5", "c 5"];
         let middle = middle.map(|event| event.replace('c', &format!("checkpoint {stage}")));
         [vec![format!("stage {stage}/2 0/5")], middle.to_vec(), vec![format!("done {stage}")]].concat()
     };
@@ -120,7 +121,7 @@ fn a_run_that_was_stopped_goes_on_to_the_last_bit() {
     let whole = tempfile::tempdir().unwrap();
     finish(start(whole.path(), &config)).unwrap();
     let want = outcome(whole.path(), STEPS);
-    assert_eq!(want.len(), 7, "{:?}", want.keys());
+    assert_eq!(want.len(), 8, "{:?}", want.keys());
     for stops in [&[2][..], &[6], &[4], &[1, 1, 3, 1]] {
         let folder = tempfile::tempdir().unwrap();
         let mut run = start(folder.path(), &config);
@@ -161,6 +162,96 @@ fn a_finished_run_has_nothing_left_to_do() {
     let read = |name: &str| fs::read(folder.path().join("model").join(name));
     let model = Arc::new(Model::load(read, &Device::flex()).unwrap());
     assert_eq!(pictures(&model, request(&[("a red circle", 1)]))[0].width, 16);
+}
+
+fn model(folder: &Path) -> Arc<Model> {
+    let read = |name: &str| fs::read(folder.join("model").join(name));
+    Arc::new(Model::load(read, &Device::flex()).unwrap())
+}
+
+/// Whatever is trained again, and however it ends, what was trained before stays in the model.
+#[test]
+fn a_first_stage_made_longer_keeps_the_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    finish(start(path, &steps(1))).unwrap();
+    let first = model(path);
+    let mut longer = steps(1);
+    longer.stages[0].steps = 3;
+    // Stopped on the way.
+    let mut run = resume(path, &longer);
+    advance(&mut run, 1);
+    save(&mut run);
+    drop(run);
+    assert_eq!(model(path).stages.len(), 2);
+    // The first stage alone.
+    let options = RunOptions { stages: vec![1], resume: true };
+    let events = finish(TrainRun::open(longer.clone(), path, &options, &Device::flex()).unwrap()).unwrap();
+    assert_eq!(events.last().unwrap(), "done 1");
+    let second = model(path);
+    assert_eq!(second.stages.len(), 2);
+    assert_ne!(first.hash, second.hash, "the first stage went on");
+    // All: a second stage that is complete is passed over.
+    assert_eq!(finish(resume(path, &longer)).unwrap(), ["stage 1/2 3/3", "done 1", "stage 2/2 1/1", "done 2"]);
+    assert_eq!(model(path).hash, second.hash);
+    // A model that lost its second stage gets it back.
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&fs::read(path.join("model/model.json")).unwrap()).unwrap();
+    config["stages"].as_array_mut().unwrap().truncate(1);
+    fs::write(path.join("model/model.json"), config.to_string()).unwrap();
+    assert_eq!(model(path).stages.len(), 1);
+    finish(resume(path, &longer)).unwrap();
+    assert_eq!(model(path).hash, second.hash);
+    assert_eq!(pictures(&second, request(&[("a red circle", 1)]))[0].width, 16);
+}
+
+#[test]
+fn a_trained_model_says_where_its_weights_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(start(folder.path(), &steps(1))).unwrap();
+    let note = folder.path().join("model/LICENSE.txt");
+    assert!(fs::read_to_string(&note).unwrap().contains("trained from scratch by Firefall"));
+    let with = model(folder.path());
+    assert!(with.licence.contains("MIT or Apache-2.0"));
+    fs::remove_file(note).unwrap();
+    let without = model(folder.path());
+    assert!(without.licence.is_empty() && without.hash == with.hash);
+}
+
+#[test]
+fn metrics_rise_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = steps(4);
+    let mut run = start(folder.path(), &config);
+    for killed_after in [2, 1] {
+        advance(&mut run, 1);
+        save(&mut run);
+        // Measured, but not saved.
+        advance(&mut run, killed_after);
+        drop(run);
+        run = resume(folder.path(), &config);
+    }
+    finish(run).unwrap();
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let told: Vec<_> = lines.map(|line| [&line["stage"], &line["step"]].map(|v| v.as_u64().unwrap())).collect();
+    let want: Vec<_> = [1, 2].into_iter().flat_map(|stage| (1..=4).map(move |step| [stage, step])).collect();
+    assert_eq!(told, want);
+}
+
+#[test]
+fn captions_that_are_cut_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&out).unwrap();
+    image::RgbImage::new(16, 16).save(data.join("a.png")).unwrap();
+    let long = "a red circle ".repeat(20);
+    fs::write(data.join("a.txt"), format!("a red circle\n{long}\na blue star\n")).unwrap();
+    let config = TrainConfig { data: firefall_core::train::Data::Folder(data), ..steps(1) };
+    assert_eq!(start(&out, &config).truncated_captions(), 1);
+    let shapes = tempfile::tempdir().unwrap();
+    assert_eq!(start(shapes.path(), &steps(1)).truncated_captions(), 0);
 }
 
 #[test]
@@ -249,12 +340,19 @@ fn what_a_killed_run_left_is_cleared_and_never_taken_up() {
     for name in left {
         fs::write(path.join(name), b"half").unwrap();
     }
+    let others = ["notes.scratch", "1.scratch", "model/plan.b.scratch"];
+    for name in others {
+        fs::write(path.join(name), b"not ours").unwrap();
+    }
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     fs::write(path.join("metrics.jsonl"), format!("{metrics}{{\"stage\":1,\"st")).unwrap();
     let events = finish(resume(path, &config)).unwrap();
     assert_eq!(events[0], "stage 1/2 1/2");
     for name in left {
         assert!(!path.join(name).exists(), "{name} is still there");
+    }
+    for name in others {
+        assert!(path.join(name).exists(), "{name} was not ours to remove");
     }
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 4);
@@ -321,7 +419,8 @@ fn a_run_that_diverges_ends_and_keeps_its_checkpoint() {
 
 #[test]
 fn a_config_that_makes_no_sense_names_its_key() {
-    let checks: [(fn(&mut TrainConfig), &str); 16] = [
+    type Check = (fn(&mut TrainConfig), &'static str);
+    let checks: [Check; 25] = [
         (|c| c.stages[0].steps = 0, "stages[0].steps"),
         (|c| c.stages[1].micro_batch = 0, "micro_batch"),
         (|c| c.stages[0].drop_caption = 1.5, "stages[0].drop_caption is 1.5"),
@@ -338,6 +437,15 @@ fn a_config_that_makes_no_sense_names_its_key() {
         (|c| c.keep_checkpoints = 0, "keep_checkpoints"),
         (|c| c.model.stages[0].size = 7, "model.stages[0].size is 7"),
         (|c| c.stages.truncate(1), "stages has 1 entries"),
+        (|c| c.stages[0].steps = 1 << 40, "stages[0].steps is 1099511627776"),
+        (|c| c.stages[0].batch = 1 << 40, "stages[0].batch is 1099511627776"),
+        (|c| c.stages[0].phases[0].until = f64::NAN, "stages[0].phases[0].until is NaN"),
+        (|c| c.stages[0].phases[1].until = 0.01, "stages[0].phases[1].until is 0.01; it must be above 0.03"),
+        (|c| c.stages[0].weighting = Weighting::MinSnr { gamma: -1.0 }, "stages[0].weighting.min_snr.gamma is -1"),
+        (|c| c.stages[1].weighting = Weighting::MinSnr { gamma: 0.0 }, "weighting.min_snr.gamma is 0"),
+        (|c| c.model.text.max_len = 1 << 40, "model.text.max_len is 1099511627776"),
+        (|c| c.model.text.t5.d_ff = 1 << 40, "model.text.t5.d_ff is 1099511627776"),
+        (|c| c.model.text.t5.num_layers = 1 << 40, "model.text.t5.num_layers is 1099511627776"),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (change, words) in checks {

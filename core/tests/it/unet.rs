@@ -89,6 +89,45 @@ fn check_both(golden: &Golden, net: &Unet, others: &Conditioning) {
     }
 }
 
+/// The same on a GPU, where Burn fuses what stands between its kernels, in another way in each network.
+#[cfg(feature = "train")]
+#[track_caller]
+fn check_on_gpu(golden: &Golden, key: &str, got: Tensor<4>) {
+    let (want, shape) = golden.values(&format!("out.{key}"));
+    assert_eq!(got.dims().as_slice(), shape);
+    golden.close(key, &got.into_data().try_into_vec::<f32>().unwrap(), &want, 1e-4);
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_gpu_computes_the_networks_of_the_reference() {
+    let Some(device) = crate::tiny::wgpu("a_gpu_computes_the_networks_of_the_reference") else { return };
+    for (name, config) in [("unet_base", base()), ("unet_sr", super_resolution())] {
+        let golden = Golden::read(name);
+        let net = build(&golden, &config, &device);
+        let lowres = config.lowres_cond.then(|| Lowres {
+            image: golden.input("lowres_cond_img", &device),
+            level: golden.input("lowres_noise_times", &device),
+        });
+        for (key, keep) in [("y", true), ("y_dropped", false)] {
+            let text = Some(text(&golden, true, keep, &device));
+            let conditioning = Conditioning { text, lowres: lowres.clone(), ..Conditioning::default() };
+            let got = net.forward(golden.input("x", &device), golden.input("time", &device), &conditioning);
+            check_on_gpu(&golden, key, got);
+        }
+    }
+    let golden = Golden::read("unet_plain");
+    let net = build(&golden, &plain(), &device);
+    let conditioning = Conditioning {
+        text: Some(text(&golden, false, false, &device)),
+        self_cond: Some(golden.input("self_cond", &device)),
+        cond_images: Some(golden.input("cond_images", &device)),
+        ..Conditioning::default()
+    };
+    let got = net.forward(golden.input("x", &device), golden.input("time", &device), &conditioning);
+    check_on_gpu(&golden, "y_dropped", got);
+}
+
 #[test]
 fn the_base_network() {
     let golden = Golden::read("unet_base");
@@ -199,26 +238,41 @@ mod gradients {
 
     #[test]
     fn of_the_base_network() {
-        let (golden, device) = (Golden::read("unet_base_grad"), Device::flex().autodiff());
+        check(&Device::flex(), |golden, key, got| golden.check_values(key, got));
+    }
+
+    #[test]
+    fn of_the_base_network_on_a_gpu() {
+        let Some(device) = crate::tiny::wgpu("of_the_base_network_on_a_gpu") else { return };
+        check(&device, |golden, key, got| {
+            let (want, _) = golden.values(&format!("out.{key}"));
+            let largest = want.iter().fold(1f32, |m, v| m.max(v.abs()));
+            golden.close(key, got, &want, 1e-4 * f64::from(largest));
+        });
+    }
+
+    /// All gradients on `device`, each held against the golden by `close`.
+    fn check(device: &Device, close: impl Fn(&Golden, &str, &[f32])) {
+        let (golden, device) = (Golden::read("unet_base_grad"), device.clone().autodiff());
         let net = build(&golden, &base(), &device);
         let x: Tensor<4> = golden.input("x", &device).require_grad();
         let text = Some(text(&golden, true, true, &device));
         let conditioning = Conditioning { text, ..Conditioning::default() };
         let y = net.forward(x.clone(), golden.input("time", &device), &conditioning);
         let gradients = (y * golden.input("r", &device)).sum().backward();
-        golden.check("grad_x", x.grad(&gradients).unwrap());
+        close(&golden, "grad_x", &x.grad(&gradients).unwrap().into_data().try_into_vec::<f32>().unwrap());
 
         let mut gather = Gather { golden: &golden, gradients: &gradients, path: Vec::new(), found: BTreeMap::new() };
         net.visit(&mut gather);
         let found = gather.found;
         assert_eq!(found.len(), golden.params.len());
         for key in ["downs.0.1.block1.project.weight", "downs.1.3.layers.0.0.to_q.weight", "null_text_embed"] {
-            golden.check_values(&format!("grad.{key}"), &found[key][0]);
+            close(&golden, &format!("grad.{key}"), &found[key][0]);
         }
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
         let norms: Vec<f32> = found.values().map(|[g, _]| dot(g, g).sqrt() as f32).collect();
         let dots: Vec<f32> = found.values().map(|[g, v]| dot(g, v) as f32).collect();
-        golden.check_values("grad_norms", &norms);
-        golden.check_values("grad_dots", &dots);
+        close(&golden, "grad_norms", &norms);
+        close(&golden, "grad_dots", &dots);
     }
 }

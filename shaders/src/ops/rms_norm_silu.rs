@@ -110,16 +110,29 @@ fn reference_backward<B: Backend>(
     (dx, da)
 }
 
+/// Pixels a workgroup of the WGSL kernels covers.
+const GROUP: usize = 64;
+/// The most workgroups along an axis that every device takes.
+const MOST_GROUPS: usize = 65_535;
+
+/// Whether the WGSL kernels can be launched over `[b, c, h w]`: groups along each axis within the limit, and every
+/// element within reach of a 32-bit index.
+fn fits([b, c, hw]: [usize; 3]) -> bool {
+    let elements = [b, c, hw].iter().try_fold(2usize, |n, &v| n.checked_mul(v));
+    [hw.div_ceil(GROUP), b, c].iter().all(|&groups| groups <= MOST_GROUPS)
+        && elements.is_some_and(|n| u32::try_from(n).is_ok())
+}
+
 impl RmsNormSilu for CubeBackend {
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
-        if x.dtype != DType::F32 || !proven(&x) {
+        let shape = x.meta.shape().clone();
+        let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
+        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
             return reference::<Self>(x, affine);
         }
         let [x, affine] = [x, affine].map(into_contiguous);
-        let shape = x.meta.shape().clone();
-        let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
         let y = empty_beside(&x, shape);
-        launch(kernel::RMS_NORM_SILU, [hw.div_ceil(64), b, 1], &[&x, &affine], &[b, c, hw], &[&y]);
+        launch(kernel::RMS_NORM_SILU, [hw.div_ceil(GROUP), b, 1], &[&x, &affine], &[b, c, hw], &[&y]);
         y
     }
 
@@ -128,17 +141,17 @@ impl RmsNormSilu for CubeBackend {
         affine: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if x.dtype != DType::F32 || !proven(&x) {
+        let shape = x.meta.shape().clone();
+        let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
+        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
             return reference_backward::<Self>(x, affine, dy);
         }
         let [x, affine, dy] = [x, affine, dy].map(into_contiguous);
-        let shape = x.meta.shape().clone();
-        let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
         let dx = empty_beside(&x, shape);
         let r = empty_beside(&x, Shape::new([b, hw]));
         let da = empty_beside(&x, affine.meta.shape().clone());
         let params = [b, c, hw];
-        launch(kernel::RMS_NORM_SILU_DX, [hw.div_ceil(64), b, 1], &[&x, &affine, &dy], &params, &[&dx, &r]);
+        launch(kernel::RMS_NORM_SILU_DX, [hw.div_ceil(GROUP), b, 1], &[&x, &affine, &dy], &params, &[&dx, &r]);
         launch(kernel::RMS_NORM_SILU_DA, [c, b, 1], &[&x, &affine, &dy, &r], &params, &[&da]);
         (dx, da)
     }
@@ -308,6 +321,24 @@ mod gradient {
                 }
                 OpsKind::UnTracked(prep) => prep.finish(B::rms_norm_silu(x.into_primitive(), affine.into_primitive())),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUP, fits};
+    use crate::kernel;
+
+    #[test]
+    fn maps_beyond_a_launch_are_left_to_the_plain_body() {
+        assert!(fits([16, 128, 256 * 256]));
+        assert!(fits([1, 8, 2047 * 2047]));
+        for too_much in [[1, 8, 2048 * 2048], [65_536, 1, 1], [1, 65_536, 1], [64, 512, 1 << 17], [usize::MAX; 3]] {
+            assert!(!fits(too_much), "{too_much:?}");
+        }
+        for kernel in [kernel::RMS_NORM_SILU, kernel::RMS_NORM_SILU_DX] {
+            assert_eq!(kernel.workgroup_size, [GROUP as u32, 1, 1]);
         }
     }
 }

@@ -33,6 +33,21 @@ pub struct Amount {
 }
 
 impl Churn {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(self) -> Result<(), String> {
+        let sizes = [("s_churn", self.s_churn), ("s_tmin", self.s_tmin), ("s_tmax", self.s_tmax)];
+        if let Some((key, value)) = sizes.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
+            return Err(format!("{key} is {value}; it must be at least 0"));
+        }
+        if !(0.0..=2.0).contains(&self.s_noise) {
+            return Err(format!("s_noise is {}; it must be from 0 to 2", self.s_noise));
+        }
+        Ok(())
+    }
+
     /// The churn of each of `steps` steps: at most doubles the variance.
     #[must_use]
     pub fn amount(self, steps: usize) -> Amount {

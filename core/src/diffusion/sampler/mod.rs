@@ -62,23 +62,29 @@ impl SamplerKind {
     }
 
     /// The levels of `steps` steps: the process's own, except that Heun's method, which works in `sigma / alpha`, walks
-    /// a variance-preserving process by Karras's spacing from at most 80, where equal steps of time would be far too
-    /// long at first.
+    /// a variance-preserving process by Karras's spacing from at most 80 to no noise, where equal steps of time would be
+    /// far too long at first.
     #[must_use]
     pub fn levels(self, process: &Process, steps: usize) -> Vec<Level> {
         let levels = process.sampling_levels(steps);
         let (Self::Heun(_), Process::Gaussian { .. }) = (self, process) else { return levels };
         let [first, last] = [levels[0], levels[steps]].map(Level::sigma_edm);
-        let sigmas = karras_sigmas(steps + 1, [last, first.min(80.0)], Elucidated::default().rho);
-        sigmas.into_iter().map(|sigma| Level::variance_preserving(-2.0 * sigma.ln())).collect()
+        let sigmas = karras_sigmas(steps, [last, first.min(80.0)], Elucidated::default().rho);
+        let preserving = |sigma: f64| Level::variance_preserving(-2.0 * sigma.ln());
+        sigmas.into_iter().map(preserving).chain([Level::CLEAN]).collect()
     }
 
-    /// Evaluations of the denoiser in `steps` steps.
-    #[must_use]
-    pub fn evaluations(self, steps: usize) -> usize {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(self) -> Result<(), String> {
         match self {
-            Self::Heun(_) => 2 * steps - 1,
-            _ => steps,
+            Self::Ddim { eta } if !(0.0..=1.0).contains(&eta) => {
+                Err(format!("sampler.ddim.eta is {eta}; it must be from 0 to 1"))
+            }
+            Self::Heun(churn) => churn.validate().map_err(|e| format!("sampler.heun.{e}")),
+            _ => Ok(()),
         }
     }
 }
@@ -161,7 +167,9 @@ impl Sampler {
                 (from, x0_hat.clone(), dpm::step(x_t, x0_hat, [from, to], last))
             }
         };
-        self.x_t = if self.done == self.total() && to.sigma > 0.0 { x0_hat.clone() } else { next };
+        // EDM's levels end without noise, and so on the estimate by themselves.
+        let cut = self.done == self.total() && (to.sigma > 0.0 || from.alpha < 1.0);
+        self.x_t = if cut { x0_hat.clone() } else { next };
         Some(Step { done: self.done, total: self.total(), level, x0_hat })
     }
 }

@@ -55,6 +55,11 @@ impl Default for T5Config {
     }
 }
 
+/// The largest width, and the most of anything that there may be many of.
+const MOST: usize = 1 << 16;
+/// The largest vocabulary.
+const MOST_TOKENS: usize = 1 << 24;
+
 impl T5Config {
     /// Width of all heads together.
     #[must_use]
@@ -76,6 +81,19 @@ impl T5Config {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, v)| *v == 0) {
             return Err(format!("{key} is 0; it must be at least 1"));
+        }
+        let bounded = [
+            ("vocab_size", self.vocab_size, MOST_TOKENS),
+            ("d_model", self.d_model, MOST),
+            ("d_kv", self.d_kv, MOST),
+            ("d_ff", self.d_ff, MOST),
+            ("num_layers", self.num_layers, 1024),
+            ("num_heads", self.num_heads, MOST),
+            ("relative_attention_num_buckets", self.relative_attention_num_buckets, MOST),
+            ("relative_attention_max_distance", self.relative_attention_max_distance, MOST_TOKENS),
+        ];
+        if let Some((key, value, most)) = bounded.iter().find(|(_, value, most)| value > most) {
+            return Err(format!("{key} is {value}; it must be at most {most}"));
         }
         let buckets = self.relative_attention_num_buckets;
         if buckets < 4 || !buckets.is_multiple_of(4) {

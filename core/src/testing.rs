@@ -1,4 +1,4 @@
-//! Goldens for the tests of this room.
+//! Goldens for the tests beside the code.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
