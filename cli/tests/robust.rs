@@ -2,6 +2,7 @@
 //! and disks that take nothing.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
 
 mod support;
 

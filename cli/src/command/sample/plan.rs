@@ -113,7 +113,8 @@ impl<'a> Places<'a> {
         if places.file.is_none() {
             // A name of ours finds a free number, but not another folder.
             let any = places.folder.join(".firefall");
-            files::check(&any, Existing::Number).with_context(|| format!("in {}", places.folder.display()))?;
+            files::check(&any, Existing::Number)
+                .with_context(|| format!("the folder {} takes no files", places.folder.display()))?;
         }
         Ok(places)
     }
