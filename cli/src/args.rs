@@ -70,8 +70,8 @@ pub struct SampleArgs {
     #[arg(long, value_name = "NAME,…", value_parser = values::samplers)]
     pub sampler: Option<PerStage<SamplerKind>>,
 
-    /// How strongly the prompt steers, 1 to switch the guidance off: one number for all stages, or one a stage
-    /// [default: the model's]
+    /// How strongly the prompt steers, 1 to switch the guidance off: one number for the stages that the model itself
+    /// guides (the shipped one guides only its first), or one a stage [default: the model's]
     #[arg(long, value_name = "W,…", allow_hyphen_values = true, value_parser = values::cond_scales)]
     pub cond_scale: Option<PerStage<f64>>,
 
@@ -138,9 +138,11 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::stage_name)]
     pub stages: Vec<String>,
 
-    /// Stop each part after this many optimiser steps; a run that is resumed may be made longer
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::train_steps)]
-    pub steps: Option<u64>,
+    /// Train each part for N optimiser steps in all, to which its schedule is stretched: one number for all parts, or one
+    /// a part ("100000,6000"). A run that is resumed may be made longer; that is not the run that was longer from the
+    /// start, whose learning rate fell more slowly
+    #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::train_steps)]
+    pub steps: Option<PerStage<u64>>,
 
     /// Stop after this many hours
     #[arg(long, value_name = "H", allow_hyphen_values = true, value_parser = values::hours)]
@@ -170,13 +172,17 @@ pub struct EvalArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::category)]
     pub categories: Vec<Category>,
 
-    /// Write every verdict to this file
+    /// Write the table and every verdict to this file (JSON), anew after each category
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
     /// Write a contact sheet of each category to this folder
     #[arg(long, value_name = "DIR")]
     pub sheet: Option<PathBuf>,
+
+    /// Overwrite existing files
+    #[arg(long)]
+    pub force: bool,
 
     /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
     #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
@@ -191,8 +197,12 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct WorldArgs {
     /// The contact sheet to write (PNG)
-    #[arg(long, value_name = "FILE")]
-    pub sheet: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "calibrate")]
+    pub sheet: Option<PathBuf>,
+
+    /// Print how the parser, the judge of `firefall eval`, reads N scenes, clean and degraded like a model's output
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::count)]
+    pub calibrate: Option<usize>,
 
     /// Pictures on the sheet
     #[arg(long, value_name = "N", default_value = "64", allow_hyphen_values = true, value_parser = values::count)]
@@ -273,6 +283,14 @@ mod tests {
         assert!(sample(&["x", "--prompts", "f", "--out", "d"]).unwrap_err().contains("cannot be used with"));
         assert!(sample(&["--prompts", "f"]).unwrap_err().contains("--out"));
         assert!(sample(&["--prompts", "f", "--out", "d"]).is_ok());
+    }
+
+    #[test]
+    fn the_world_is_looked_at_or_calibrated() {
+        let world = |args: &[&str]| Cli::try_parse_from(["firefall", "world"].iter().chain(args));
+        assert!(world(&[]).unwrap_err().to_string().contains("--sheet"));
+        assert!(world(&["--sheet", "a.png"]).is_ok() && world(&["--calibrate", "5"]).is_ok());
+        assert!(world(&["--calibrate", "0"]).unwrap_err().to_string().contains("1 to 10000"));
     }
 
     #[test]

@@ -33,6 +33,22 @@ impl Drop for Scratch {
     }
 }
 
+impl Existing {
+    /// What to do about a file that the user named.
+    #[must_use]
+    pub fn named(force: bool) -> Self {
+        if force { Self::Replace } else { Self::Refuse }
+    }
+}
+
+/// Whether [`write_whole`] could write to `path` now: asked before long work, so that it is not done in vain.
+///
+/// # Errors
+/// Those of [`write_whole`].
+pub fn check(path: &Path, existing: Existing) -> Result<()> {
+    begin(path, existing).map(drop)
+}
+
 /// Writes a file by `write`, into a scratch file in the same folder that is synced and then takes its place; whatever
 /// goes wrong, no part of it stays. Returns the path it got.
 ///
@@ -44,24 +60,32 @@ pub fn write_whole(
     existing: Existing,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<PathBuf> {
-    // Before the work as well as after it: the second look is the one that cannot be raced.
-    if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-        return Err(refusal(path));
-    }
-    if path.is_dir() {
-        bail!("{} is a folder, not a file", path.display());
-    }
+    let (scratch, file) = begin(path, existing)?;
     let cannot = || format!("cannot write {}", path.display());
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (scratch, file) = open_scratch(folder).with_context(cannot)?;
     let mut file = BufWriter::new(file);
     write(&mut file).and_then(|()| Ok(file.flush()?)).with_context(cannot)?;
     file.get_ref().sync_all().with_context(cannot)?;
     drop(file);
     let path = place(&scratch.0, path, existing)?;
     // A rename is only as lasting as its folder; where a folder cannot be opened or synced (Windows), it is anyway.
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
     Ok(path)
+}
+
+/// The scratch file that is to become `path`.
+fn begin(path: &Path, existing: Existing) -> Result<(Scratch, File)> {
+    // Placing it looks again: that look is the one that cannot be raced.
+    if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
+        return Err(refusal(path));
+    }
+    if path.is_dir() {
+        bail!("{} is a folder, not a file", path.display());
+    }
+    open_scratch(folder_of(path)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn refusal(path: &Path) -> anyhow::Error {
@@ -162,6 +186,21 @@ mod tests {
         let missing = folder.path().join("no/such/a.png");
         assert!(format!("{:#}", put(&missing, Existing::Refuse, "").unwrap_err()).contains("no/such/a.png"));
         assert!(format!("{:#}", put(folder.path(), Existing::Replace, "").unwrap_err()).contains("is a folder"));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        check(&path, Existing::Refuse).unwrap();
+        assert!(names(folder.path()).is_empty(), "asking leaves nothing");
+        put(&path, Existing::Refuse, "1").unwrap();
+        assert!(check(&path, Existing::named(false)).unwrap_err().to_string().contains("--force"));
+        check(&path, Existing::named(true)).unwrap();
+        assert!(check(folder.path(), Existing::Replace).unwrap_err().to_string().contains("is a folder"));
+        let missing = folder.path().join("no/a.json");
+        assert!(format!("{:#}", check(&missing, Existing::Refuse).unwrap_err()).contains("no/a.json"));
+        assert_eq!((names(folder.path()), fs::read_to_string(&path).unwrap()), (vec!["a.json".into()], "1".into()));
     }
 
     #[cfg(target_os = "linux")]

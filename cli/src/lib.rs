@@ -7,6 +7,7 @@
 pub mod args;
 pub mod command;
 pub mod config_file;
+pub mod contact;
 pub mod device;
 pub mod files;
 pub mod model;

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::outcome::say;
+
 /// Lines of a stage in a log, about.
 const LINES: usize = 10;
 
-/// Progress through the stages of a cascade.
+/// Progress through the stages of a cascade, or through many pictures.
 pub struct Progress {
     place: Place,
-    stage: String,
+    title: String,
+    /// What is counted: "step".
+    unit: &'static str,
     steps: usize,
+    /// The step of the last line.
+    told: usize,
     started: Instant,
 }
 
@@ -39,33 +45,40 @@ impl Progress {
     }
 
     fn new(place: Place) -> Self {
-        Self { place, stage: String::new(), steps: 0, started: Instant::now() }
+        Self { place, title: String::new(), unit: "step", steps: 0, told: 0, started: Instant::now() }
     }
 
     /// Stage `stage` of `stages`, from 1, starts: pictures of `size` by `size` pixels in `steps` steps.
     pub fn stage_started(&mut self, stage: usize, stages: usize, size: usize, steps: usize) {
-        (self.steps, self.started) = (steps, Instant::now());
-        self.stage = format!("stage {stage} of {stages}, {size} x {size}");
+        self.begin(format!("stage {stage} of {stages}, {size} x {size}"), "step", steps);
+    }
+
+    /// Something starts that takes so many steps, each called a `unit`.
+    pub fn begin(&mut self, title: String, unit: &'static str, steps: usize) {
+        (self.steps, self.told, self.started) = (steps, 0, Instant::now());
+        (self.title, self.unit) = (title, unit);
         match &mut self.place {
             Place::Bar(bar) => {
                 bar.reset();
                 bar.set_style(style());
                 bar.set_length(steps as u64);
-                bar.set_message(self.stage.clone());
+                bar.set_prefix(unit);
+                bar.set_message(self.title.clone());
             }
-            Place::Lines(out) => line(out, &format!("{}: {steps} steps", self.stage)),
+            Place::Lines(out) => line(out, &format!("{}: {steps} {unit}s", self.title)),
         }
     }
 
-    /// `step` steps of the stage are done.
+    /// `step` steps are done.
     pub fn step(&mut self, step: usize) {
         match &mut self.place {
             Place::Bar(bar) => bar.set_position(step as u64),
             Place::Lines(out) => {
                 let every = self.steps.div_ceil(LINES).max(1);
-                if step.is_multiple_of(every) || step == self.steps {
+                if step / every > self.told / every || (step == self.steps && self.told < step) {
+                    self.told = step;
                     let left = left(self.started.elapsed(), step, self.steps);
-                    line(out, &format!("{}: step {step} of {}{left}", self.stage, self.steps));
+                    line(out, &format!("{}: {} {step} of {}{left}", self.title, self.unit, self.steps));
                 }
             }
         }
@@ -74,7 +87,7 @@ impl Progress {
     /// Says something without tearing the bar.
     pub fn note(&mut self, text: &str) {
         match &mut self.place {
-            Place::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            Place::Bar(bar) => bar.suspend(|| say(text)),
             Place::Lines(out) => line(out, text),
         }
     }
@@ -95,7 +108,7 @@ impl Drop for Progress {
 }
 
 fn style() -> ProgressStyle {
-    let template = "{msg} {wide_bar} step {pos}/{len}, {eta} left";
+    let template = "{msg} {wide_bar} {prefix} {pos}/{len}, {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -105,7 +118,7 @@ fn line(out: &mut dyn Write, text: &str) {
 }
 
 /// ", 12 s left" by the steps so far; nothing for less than a second.
-fn left(elapsed: Duration, step: usize, steps: usize) -> String {
+pub(crate) fn left(elapsed: Duration, step: usize, steps: usize) -> String {
     let left = elapsed.as_secs_f64() / step.max(1) as f64 * steps.saturating_sub(step) as f64;
     match left.round() as u64 {
         0 => String::new(),
@@ -150,6 +163,18 @@ mod tests {
         assert_eq!(lines[0], "stage 1 of 2, 32 x 32: 50 steps");
         assert_eq!(lines[10], "stage 1 of 2, 32 x 32: step 50 of 50");
         assert_eq!(lines[15], "stage 2 of 2, 128 x 128: step 3 of 3");
+    }
+
+    #[test]
+    fn steps_may_come_in_leaps_and_more_than_once() {
+        let out = Shared::default();
+        let mut progress = Progress::lines(Box::new(out.clone()));
+        progress.begin("single".to_owned(), "picture", 100);
+        [3, 3, 16, 16, 19, 48, 100, 100].into_iter().for_each(|step| progress.step(step));
+        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let want = ["single: 100 pictures", "picture 16 of 100", "picture 48 of 100", "single: picture 100 of 100"];
+        assert_eq!(text.lines().count(), want.len(), "{text}");
+        assert!(text.lines().zip(want).all(|(line, want)| line.contains(want)), "{text}");
     }
 
     #[test]

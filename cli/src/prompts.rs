@@ -27,6 +27,9 @@ pub struct Wish {
     /// Its file's name in the folder of `--out`; made from the prompt where left out.
     #[serde(default)]
     pub out: Option<String>,
+    /// Its line in the file, from 1.
+    #[serde(skip)]
+    pub line: usize,
 }
 
 /// Reads a file of prompts. A line that starts with `{` is JSON (see [`Wish`]), any other is a prompt; empty lines are
@@ -52,7 +55,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Wish>> {
     let mut wishes = Vec::new();
     for (i, line) in bytes.split(|&b| b == b'\n').enumerate() {
         let wish = parse_line(line).with_context(|| format!("line {}", i + 1))?;
-        wishes.extend(wish);
+        wishes.extend(wish.map(|wish| Wish { line: i + 1, ..wish }));
     }
     if wishes.is_empty() {
         bail!("there is no prompt in it");
@@ -98,7 +101,8 @@ mod tests {
             "\u{feff}a red circle\r\n\n  {\"prompt\": \"a 7\", \"seed\": 18446744073709551615, \"out\": \"x.png\"}\n星";
         let wishes = parse(text.as_bytes()).unwrap();
         assert_eq!(wishes.len(), 3);
-        assert_eq!(wishes[0], Wish { prompt: "a red circle".into(), ..Wish::default() });
+        assert_eq!(wishes[0], Wish { prompt: "a red circle".into(), line: 1, ..Wish::default() });
+        assert_eq!((wishes[1].line, wishes[2].line), (3, 4));
         assert_eq!((wishes[1].seed, wishes[1].out.as_deref()), (Some(u64::MAX), Some("x.png")));
         assert_eq!(wishes[2].prompt, "星");
     }

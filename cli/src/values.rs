@@ -100,12 +100,12 @@ pub fn stage_name(text: &str) -> Result<String, String> {
     if name.is_empty() { Err("a stage's name is empty".to_owned()) } else { Ok(name.to_owned()) }
 }
 
-/// Optimiser steps, 1 to 10^9.
+/// Optimiser steps, 1 to 10^9, for all stages or for each.
 ///
 /// # Errors
 /// A sentence, for anything else.
-pub fn train_steps(text: &str) -> Result<u64, String> {
-    within(whole(text)?, 1, 1_000_000_000).map(|n| n as u64)
+pub fn train_steps(text: &str) -> Result<PerStage<u64>, String> {
+    per_stage(text, |part| within(whole(part)?, 1, 1_000_000_000).map(|n| n as u64))
 }
 
 /// Hours, above 0 and at most 10000.

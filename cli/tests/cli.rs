@@ -125,7 +125,15 @@ fn devices_end_with_what_auto_takes() {
 #[cfg(unix)]
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
-    let command = format!("'{}' config train | true; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_firefall"));
-    let output = Command::new("bash").args(["-c", &command]).output().unwrap();
+    // The reader is gone before the first byte.
+    let mut child = Command::new("bash")
+        .args(["-c", "sleep 0.3; exec \"$0\" config train", env!("CARGO_BIN_EXE_firefall")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

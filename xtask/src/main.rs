@@ -1,5 +1,7 @@
 //! `cargo xtask`: the gate, the goldens and the benchmarks of the workspace.
 
+#![allow(clippy::print_stderr, reason = "a program of the house: whoever closes its stderr may stop it")]
+
 mod bench;
 mod goldens;
 mod shell;

@@ -21,7 +21,7 @@ pub use read::{Texts, read};
 /// Largest file that is read, bytes.
 const FILE_MAX: u64 = 64 << 20;
 /// Longest text, bytes; the same for writing and reading, so that what is written can be read.
-const TEXT_MAX: usize = 64 << 10;
+pub(crate) const TEXT_MAX: usize = 64 << 10;
 /// All texts of a file together, bytes.
 const TEXTS_MAX: usize = 1 << 20;
 
@@ -52,6 +52,21 @@ impl Origin {
         ];
         texts.into_iter().filter_map(|(key, text)| Some((key, text?.replace('\0', "\u{fffd}")))).collect()
     }
+
+    /// Whether a picture can hold it.
+    ///
+    /// # Errors
+    /// Names the text of more than 64 KiB.
+    pub fn check(&self) -> Result<()> {
+        self.texts().iter().try_for_each(|(key, text)| check(key, text))
+    }
+}
+
+fn check(key: &str, text: &str) -> Result<()> {
+    if text.len() > TEXT_MAX {
+        bail!("the {key} is {} bytes long; a picture holds at most {TEXT_MAX}", text.len());
+    }
+    Ok(())
 }
 
 /// Writes `picture` to `path` with its origin, whole or not at all; returns the path it got, see [`Existing`].
@@ -65,9 +80,7 @@ pub fn write(path: &Path, picture: &Picture, origin: &Origin, existing: Existing
 /// Writes the PNG into `out`.
 fn encode(out: &mut dyn Write, picture: &Picture, origin: &Origin) -> Result<()> {
     let texts = origin.texts();
-    if let Some((key, text)) = texts.iter().find(|(_, text)| text.len() > TEXT_MAX) {
-        bail!("the {key} is {} bytes long; a picture holds at most {TEXT_MAX}", text.len());
-    }
+    texts.iter().try_for_each(|(key, text)| check(key, text))?;
     let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0);
     let (Some(width), Some(height)) = (side(picture.width), side(picture.height)) else {
         bail!("a picture of {} x {} pixels is no PNG", picture.width, picture.height);

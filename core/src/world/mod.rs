@@ -16,7 +16,7 @@
 //! Read the files in this order: [`palette`], [`shape`] and [`scene`] are the nouns; [`statement`], [`layout`] and
 //! [`caption`] turn what is said into a scene and a sentence; [`mix`] and [`training`] are the training set, with
 //! [`splits`] kept out of it; [`outline`], `raster` and [`mod@render`] draw; [`mod@parse`] reads back; [`mod@prompts`],
-//! [`judge`], [`degrade`] and [`calibrate`] are the evaluation.
+//! [`judge`], [`marginals`], [`degrade`] and [`calibrate`] are the evaluation.
 //!
 //! Lengths are in units of the picture's side, with x to the right and y down from the top left corner; angles are in
 //! degrees, clockwise as seen.
@@ -26,6 +26,7 @@ pub mod caption;
 pub mod degrade;
 pub mod judge;
 pub mod layout;
+pub mod marginals;
 pub mod mix;
 pub mod outline;
 pub mod palette;
@@ -43,6 +44,7 @@ mod words;
 pub use calibrate::{Confusion, ceiling, confusion};
 pub use judge::{Fault, Verdict, judge_picture, wilson};
 pub use layout::Unplaceable;
+pub use marginals::Marginals;
 pub use mix::{BadMix, Kinds, Mix};
 pub use outline::Font;
 pub use palette::Colour;

@@ -17,6 +17,10 @@ const WALLS: [(&str, &[&str]); 5] = [
 /// Rooms that nothing else in the core imports.
 const LEAVES: [&str; 2] = ["train", "dalle2"];
 
+/// Folders of front ends, and the rooms of the core that they leave to `cascade` and `train`.
+const FRONT_ENDS: [&str; 3] = ["cli/src/", "web/src/", "desktop/src/"];
+const BEHIND: [&str; 4] = ["nn", "unet", "text", "weights"];
+
 /// Names of Burn's internals.
 const INTERNALS: [&str; 3] = ["KernelSource", "SourceTemplate", "burn_cubecl"];
 
@@ -30,6 +34,22 @@ pub(super) fn rooms(tree: &Tree) -> Vec<Finding> {
         for (line, import) in imported(&shipped(text), depth(inner)) {
             if walls.contains(&import.as_str()) || (LEAVES.contains(&import.as_str()) && import != room) {
                 findings.push(Finding { path: path.to_owned(), line, what: format!("{room} imports {import}") });
+            }
+        }
+    }
+    findings
+}
+
+/// A front end makes a request and gets events; what a network is made of is not its matter.
+pub(super) fn front_ends(tree: &Tree) -> Vec<Finding> {
+    const ROOT: &str = "firefall_core::";
+    let mut findings = Vec::new();
+    for (path, text) in FRONT_ENDS.iter().flat_map(|folder| tree.under(folder, ".rs")) {
+        let code = shipped(text);
+        for (at, _) in code.match_indices(ROOT) {
+            for room in heads(&code[at + ROOT.len()..]).iter().filter(|room| BEHIND.contains(&room.as_str())) {
+                let what = format!("a front end imports {room}");
+                findings.push(Finding { path: path.to_owned(), line: line_of(&code, at), what });
             }
         }
     }
@@ -129,6 +149,20 @@ mod tests {
             "core/src/unet/mod.rs:2",
         ];
         assert_eq!(places(&rooms(&tree)), want);
+    }
+
+    #[test]
+    fn front_ends_go_by_the_cascade() {
+        let tree = Tree::of(&[
+            (
+                "cli/src/a.rs",
+                "use firefall_core::cascade::Run;\n// firefall_core::nn\nuse firefall_core::weights::load;\n",
+            ),
+            ("web/src/a.rs", "use firefall_core::{\n    image,\n    unet::Unet,\n};\n"),
+            ("cli/src/b.rs", "#[cfg(test)]\nmod tests {\n    use firefall_core::nn;\n}\n"),
+            ("cli/tests/a.rs", "use firefall_core::weights::load;\n"),
+        ]);
+        assert_eq!(places(&front_ends(&tree)), ["cli/src/a.rs:3", "web/src/a.rs:1"]);
     }
 
     #[test]
