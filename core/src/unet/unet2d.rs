@@ -1,9 +1,9 @@
 //! The U-Net of Imagen: down, middle, up.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+use burn::tensor::{Tensor, TensorData};
 
 use super::condition::{Conditioning, TextEmbedding, TimeEmbedding};
 use super::config::{Stem, UnetConfig};
@@ -219,4 +219,21 @@ fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     }
     let options = InterpolateOptions::new(InterpolateMode::Nearest).with_align_corners(false).with_output_size(size);
     interpolate(x, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+
+    use super::coordinates;
+
+    #[test]
+    fn places_by_hand() {
+        let x = Tensor::<4>::zeros([2, 3, 2, 4], &Device::flex());
+        let places: Vec<f32> = coordinates(&x).into_data().try_to_vec().unwrap();
+        let columns = [-0.75, -0.25, 0.25, 0.75];
+        let rows = [-0.5, 0.5].map(|row| [row; 4]).concat();
+        let one = [&columns[..], &columns, &rows].concat();
+        assert_eq!(places, [&one[..], &one].concat());
+    }
 }
