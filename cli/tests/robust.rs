@@ -359,7 +359,8 @@ fn a_model_that_cannot_be_read_is_named() {
     for (name, bytes) in &files {
         fs::write(copy.join(name), bytes).unwrap();
     }
-    for (name, bytes) in &files {
+    // But for the licence, which is for people.
+    for (name, bytes) in files.iter().filter(|(name, _)| *name != "LICENSE.txt") {
         fs::write(copy.join(name), &bytes[..bytes.len() / 2]).unwrap();
         says(1, &args, &[text(&copy), name]);
         fs::remove_file(copy.join(name)).unwrap();

@@ -94,8 +94,8 @@ fn unet_text() -> TextConfig {
 
 fn base_training() -> StageTraining {
     StageTraining {
-        steps: 100_000,
-        batch: 16,
+        steps: 62_000,
+        batch: 32,
         micro_batch: 8,
         crop: None,
         loss: LossKind::L2,
@@ -104,7 +104,7 @@ fn base_training() -> StageTraining {
         optim: OptimConfig { learning_rate: 8e-4, warmup: 500, ..OptimConfig::default() },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.03, mix: on_backgrounds() },
+            Phase { until: 0.025, mix: on_backgrounds() },
             Phase { until: 0.65, mix: one_object() },
             Phase { until: 1.0, mix: Mix { kinds: mostly_one(), ..Mix::default() } },
         ],
@@ -144,6 +144,8 @@ pub(super) fn tiny() -> TrainConfig {
         training.micro_batch = 2;
         training.crop = training.crop.map(|_| 8);
         training.optim.warmup = 2;
+        // From the first step on, so that an average of few steps is one.
+        training.ema = EmaConfig { update_after_step: 0, update_every: 1, ..training.ema };
     }
     config.checkpoint_every = 2;
     config.log_every = 1;
