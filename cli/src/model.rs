@@ -15,12 +15,13 @@ use crate::outcome::check_interrupt;
 const FILE_MAX: u64 = 4 << 30;
 
 /// The model that comes with Firefall, trained by `firefall train`; see `assets/README.md`.
-const SHIPPED: [(&str, &[u8]); 5] = [
+const SHIPPED: [(&str, &[u8]); 6] = [
     ("model.json", include_bytes!("../../assets/model/model.json")),
     ("tokenizer.json", include_bytes!("../../assets/model/tokenizer.json")),
     ("text.safetensors", include_bytes!("../../assets/model/text.safetensors")),
     ("stage1.safetensors", include_bytes!("../../assets/model/stage1.safetensors")),
     ("stage2.safetensors", include_bytes!("../../assets/model/stage2.safetensors")),
+    ("LICENSE.txt", include_bytes!("../../assets/model/LICENSE.txt")),
 ];
 
 /// Loads the model of a folder, or the shipped one.

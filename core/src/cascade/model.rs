@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::config::{ModelConfig, StageConfig};
@@ -156,7 +157,8 @@ impl Model {
         let tokenizer = Tokenizer::from_bytes(&fetch(TOKENIZER_FILE)?)?;
         let bytes = fetch(TEXT_FILE)?;
         fits(TEXT_FILE, size::least_of_t5(&config.text.t5), bytes.len())?;
-        let file = parse(TEXT_FILE, bytes, &text_metadata(&config))?;
+        let file = WeightFile::parse(TEXT_FILE, bytes)?;
+        check(&file, METADATA_KEY, &config.text.t5)?;
         let t5 = T5Encoder::new(&mut Init::blank(device), &config.text.t5);
         let t5 = load(t5, &file, T5Encoder::hf_keys, T5Encoder::LEFTOVER)?;
         let text = TextEncoder::new(tokenizer, t5, config.text.max_len)?;
@@ -165,8 +167,9 @@ impl Model {
             let name = stage_file(i + 1);
             let bytes = fetch(&name)?;
             fits(&name, size::least_of_unet(&stage.unet), bytes.len())?;
-            let file = parse(&name, bytes, &metadata(&stage.unet))?;
-            check_stage(&file, stage)?;
+            let file = WeightFile::parse(name, bytes)?;
+            check(&file, METADATA_KEY, &stage.unet)?;
+            check(&file, STAGE_KEY, &trained_for(stage))?;
             let unet = load(Unet::new(&mut Init::blank(device), &stage.unet), &file, same, Leftover::Refuse)?;
             stages.push(Stage { config: stage.clone(), unet });
         }
@@ -209,21 +212,12 @@ fn fits(file: &str, least: f64, bytes: usize) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// A weight file, refused if its metadata names another config.
-fn parse(name: &str, bytes: Vec<u8>, expected: &BTreeMap<String, String>) -> Result<WeightFile, ModelError> {
-    let file = WeightFile::parse(name, bytes)?;
-    match file.metadata().get(METADATA_KEY) {
-        Some(found) if Some(found) != expected.get(METADATA_KEY) => Err(ModelError::Astray { file: name.to_owned() }),
-        _ => Ok(file),
-    }
-}
-
-/// Refuses a network that was trained for another stage. By what its metadata says, not how: a number may be written in
-/// several ways.
-fn check_stage(file: &WeightFile, stage: &StageConfig) -> Result<(), ModelError> {
-    let Some(json) = file.metadata().get(STAGE_KEY) else { return Ok(()) };
-    match serde_json::from_str::<StageConfig>(json) {
-        Ok(found) if found == trained_for(stage) => Ok(()),
+/// Refuses a file whose metadata has another config than `expected` under `key`. By what it says, not how: a number may
+/// be written in several ways, and a key that an older file lacks has its default.
+fn check<C: DeserializeOwned + PartialEq>(file: &WeightFile, key: &str, expected: &C) -> Result<(), ModelError> {
+    let Some(json) = file.metadata().get(key) else { return Ok(()) };
+    match serde_json::from_str::<C>(json) {
+        Ok(found) if found == *expected => Ok(()),
         _ => Err(ModelError::Astray { file: file.name().to_owned() }),
     }
 }

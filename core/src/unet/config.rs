@@ -108,7 +108,7 @@ pub struct UnetConfig {
     /// Channels of a picture to be followed, 0 for none.
     pub cond_images_channels: usize,
     /// Two more channels tell each pixel its place, from -1 to 1 across the picture, for captions that speak of places
-    /// (CoordConv, <https://arxiv.org/abs/1807.03247>); not in the reference, whose pixels know the borders alone.
+    /// (`CoordConv`, <https://arxiv.org/abs/1807.03247>); not in the reference, whose pixels know the borders alone.
     pub coordinates: bool,
     /// Halve first in each level: less work and memory at the fine resolutions.
     pub memory_efficient: bool,
