@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context, Result};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// The user pressed Ctrl-C, or the system asked the process to end. Exit code 130, as shells have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,41 +34,22 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 /// From now on the first Ctrl-C only sets [`interrupted`], so that the work can stop between two steps; the second
-/// ends the process at once. The same for SIGTERM, and for SIGHUP where `nohup` does not keep it away.
+/// ends the process at once. A SIGTERM asks for the same, politely. SIGHUP is left to the system, so that `nohup` works.
 ///
 /// # Errors
 /// The system takes no handler.
 pub fn catch_interrupts() -> Result<()> {
-    let mut terminal = status().is_some_and(|status| ignores_hangup(&status)) && has_terminal();
-    let handler = move || {
-        // The handler is not told which signal it is. Under `nohup` the first one after the terminal went is its
-        // SIGHUP.
-        if terminal && !has_terminal() {
-            terminal = false;
-            return;
-        }
+    let handler = || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
         say("\nstopping after this step; once more to stop at once");
     };
-    ctrlc::set_handler(handler).context("cannot watch for Ctrl-C")
-}
-
-/// What Linux knows of this process.
-fn status() -> Option<String> {
-    std::fs::read_to_string("/proc/self/status").ok()
-}
-
-/// Whether SIGHUP, the lowest of the signals, is among the ignored ones.
-fn ignores_hangup(status: &str) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
-}
-
-/// Whether the terminal that started this process is still there.
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
+    ctrlc::set_handler(handler).context("cannot watch for Ctrl-C")?;
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, INTERRUPTED.clone())
+        .context("cannot watch for SIGTERM")?;
+    Ok(())
 }
 
 /// Whether Ctrl-C was pressed since [`catch_interrupts`].
@@ -132,13 +114,6 @@ fn code_of(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nohup_is_seen() {
-        assert!(ignores_hangup("Name:\tfirefall\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
-        assert!(!ignores_hangup("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"));
-        assert!(!ignores_hangup("SigIgn:\tx\n") && !ignores_hangup(""));
-    }
 
     #[test]
     fn codes_follow_the_cause_through_its_context() {
