@@ -202,16 +202,20 @@ pub fn auto(adapters: &[Adapter]) -> (DeviceChoice, &'static str) {
 /// # Errors
 /// There is no adapter of that number (the message lists them), or it does not open.
 pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
-    let (n, asked) = match choice {
-        DeviceChoice::Cpu => return Ok(cpu()),
-        DeviceChoice::Gpu(n) => (n, true),
-        DeviceChoice::Auto => match auto(adapters()).0 {
-            DeviceChoice::Gpu(n) => (n, false),
-            _ => return Ok(cpu()),
-        },
+    if choice == DeviceChoice::Cpu { Ok(cpu()) } else { open_of(adapters(), choice, open_adapter) }
+}
+
+/// A device opened, or inside what our kernels did wrong on it.
+type Opened = Result<Result<Device, String>>;
+
+fn open_of(adapters: &[Adapter], choice: DeviceChoice, opens: impl Fn(&Adapter) -> Opened) -> Result<(Device, String)> {
+    let (n, asked) = match (choice, auto(adapters).0) {
+        (DeviceChoice::Gpu(n), _) => (n, true),
+        (DeviceChoice::Auto, DeviceChoice::Gpu(n)) => (n, false),
+        _ => return Ok(cpu()),
     };
-    let adapter = pick(adapters(), n)?;
-    match open_adapter(adapter) {
+    let adapter = pick(adapters, n)?;
+    match opens(adapter) {
         Ok(Ok(device)) => Ok((device, adapter.describe())),
         Ok(Err(failure)) => Ok(instead_of(adapter, &failure)),
         Err(failure) if asked => Err(failure).with_context(|| format!("cannot open gpu:{n}, {}", adapter.describe())),
@@ -240,8 +244,7 @@ fn pick(adapters: &[Adapter], n: usize) -> Result<&Adapter> {
     Ok(adapter)
 }
 
-/// The device, or inside what our kernels did wrong on it.
-fn open_adapter(adapter: &Adapter) -> Result<Result<Device, String>> {
+fn open_adapter(adapter: &Adapter) -> Opened {
     let options = Device::wgpu_options().device_kind(adapter.selector.clone()).graphics_api(adapter.backend);
     let device = options.init().map_err(|e| anyhow::anyhow!(e.to_string()))?;
     // A driver that refuses a kernel is reported by a panic deep inside wgpu.
@@ -285,6 +288,25 @@ mod tests {
         for kind in [AdapterKind::Discrete, AdapterKind::Integrated, AdapterKind::Virtual, AdapterKind::Unknown] {
             assert_eq!(auto(&[soft.clone(), adapter("a", kind)]).0, DeviceChoice::Gpu(1), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_gpu_that_computes_wrongly_leaves_the_work_to_the_cpu() {
+        let all = [adapter("broken", AdapterKind::Discrete), adapter("llvmpipe", AdapterKind::Software)];
+        let open = |choice, opens: &dyn Fn(&Adapter) -> Opened| open_of(&all, choice, opens);
+        let wrong = |_: &Adapter| Ok(Err("norm is 0.5 off".to_owned()));
+        let closed = |_: &Adapter| -> Opened { bail!("no memory") };
+        let works = |_: &Adapter| Ok(Ok(Device::flex()));
+        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu(0)] {
+            assert_eq!(open(choice, &works).unwrap().1, "broken (discrete, Vulkan)");
+            assert!(open(choice, &wrong).unwrap().1.starts_with("CPU ("), "{choice}");
+        }
+        // What was asked for by name and does not open is an error.
+        assert!(open(DeviceChoice::Auto, &closed).unwrap().1.starts_with("CPU ("));
+        let message = format!("{:#}", open(DeviceChoice::Gpu(0), &closed).unwrap_err());
+        assert!(message.contains("gpu:0, broken") && message.contains("no memory"), "{message}");
+        let never = |_: &Adapter| -> Opened { panic!("software is never opened unasked") };
+        assert!(open_of(&all[1..], DeviceChoice::Auto, never).unwrap().1.starts_with("CPU ("));
     }
 
     #[test]

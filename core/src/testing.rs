@@ -41,10 +41,13 @@ impl Golden {
 }
 
 pub(crate) fn close(got: &Tensor<1>, want: &Tensor<1>, tolerance: f32) {
-    let values = |t: &Tensor<1>| -> Vec<f32> { t.clone().into_data().try_to_vec().unwrap() };
-    let (got, want) = (values(got), values(want));
+    let (got, want) = (numbers(got), numbers(want));
     assert_eq!(got.len(), want.len());
     for (i, (g, w)) in got.iter().zip(&want).enumerate() {
         assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "{i}: {g} not {w}");
     }
+}
+
+pub(crate) fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.clone().into_data().try_to_vec().unwrap()
 }

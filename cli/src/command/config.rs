@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 111] = [
+const NOTES: [Note; 113] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -107,12 +107,14 @@ const NOTES: [Note; 111] = [
     ("stages", "loss", "How the distance counts: l2, l1 or huber."),
     ("stages", "weighting", "How noise levels count: uniform or min_snr; EDM has its own."),
     ("stages", "drop_caption", "The share of captions that are dropped, so that guidance has something to stand on."),
-    ("stages", "optim", "AdamW under a warm-up and a cosine."),
+    ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
+    ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),
     ("optim", "final_share", "The share of it that is left at the end."),
     ("optim", "warmup", "Steps until it is reached."),
-    ("optim", "beta1", "Decay of the mean of gradients."),
-    ("optim", "beta2", "Decay of the mean of squared gradients."),
+    ("optim", "momentum", "Decay of Muon's mean of gradients."),
+    ("optim", "beta1", "Decay of AdamW's mean of gradients."),
+    ("optim", "beta2", "Decay of AdamW's mean of squared gradients."),
     ("optim", "eps", "Added to the root of the mean of squares."),
     ("optim", "weight_decay", "Share of a parameter that is lost at learning rate 1; matrices and convolutions only."),
     ("optim", "clip_norm", "Gradients of a greater global norm are shortened to it."),

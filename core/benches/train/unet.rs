@@ -10,7 +10,7 @@ use firefall_core::cascade::StageConfig;
 use firefall_core::noise::{Purpose, Stream};
 use firefall_core::train::data::{Examples, examples};
 use firefall_core::train::ema::EmaConfig;
-use firefall_core::train::optim::{OptimConfig, clip};
+use firefall_core::train::optim::{Method, OptimConfig, clip};
 use firefall_core::train::params::{Flat, Graph, gradients, replace, values};
 use firefall_core::train::trainer::{Networks, Trainer};
 use firefall_core::train::{StageTraining, TrainConfig};
@@ -47,7 +47,9 @@ struct Part {
 impl UnetSide {
     pub(crate) fn new(config: &TrainConfig, device: &Device) -> Result<Self> {
         let place = base(config);
-        let (stage, training) = (place.config.clone(), place.training.clone());
+        let (stage, mut training) = (place.config.clone(), place.training.clone());
+        // What the peer has too.
+        training.optim.method = Method::Adamw;
         let examples = examples(config.seed, &place, 0, 0..training.batch);
         let text = stage.unet.text.as_ref().context("the base stage has text")?;
         let tokens =
@@ -55,7 +57,7 @@ impl UnetSide {
         let cores = std::thread::available_parallelism()?.get();
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let mut side = Self {
-            trainer: Trainer::new(config.seed, &stage, None, device),
+            trainer: Trainer::new(config.seed, &stage, None, training.optim.method, device),
             training,
             stage,
             examples,
@@ -126,7 +128,7 @@ impl UnetSide {
         let trainer = &mut self.trainer;
         let (grads, _) = clip(sum, self.training.optim.clip_norm);
         let rate = self.training.optim.rate(trainer.step, self.training.steps);
-        let params = trainer.adamw.step(&self.training.optim, rate, params, grads);
+        let params = trainer.optimizer.step(&self.training.optim, rate, params, grads);
         trainer.ema.update(&self.training.ema, &params);
         trainer.networks = replace(trainer.networks.clone(), params, Graph::None);
         trainer.step += 1;

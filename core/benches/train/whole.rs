@@ -29,7 +29,8 @@ impl WholeSide {
         let caption = |i| draw(&mut Stream::new(config.seed, Purpose::Caption, i), mix).caption;
         let tokenizer = Tokenizer::from_bytes(&train_tokenizer((0..CAPTIONS).map(caption), config.vocabulary)?)?;
         let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
-        let trainer = Trainer::new(config.seed, place.config, Some(&config.model.text), device);
+        let trainer =
+            Trainer::new(config.seed, place.config, Some(&config.model.text), place.training.optim.method, device);
         Ok(Self { config, words, trainer })
     }
 }

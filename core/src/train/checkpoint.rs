@@ -40,7 +40,7 @@ pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError>
     let params = values(&trainer.networks);
     let slots = named(&trainer.networks);
     let mut tensors = Tensors::new(Storage::F32);
-    let lists = [&params, &trainer.ema.average, &trainer.adamw.mean, &trainer.adamw.square];
+    let lists = [&params, &trainer.ema.average, &trainer.optimizer.mean, &trainer.optimizer.square];
     for (part, list) in PARTS.iter().zip(lists) {
         for (slot, tensor) in slots.iter().zip(list) {
             tensors.add(format!("{part}.{}", slot.path), slot.shape.clone(), tensor.clone()).await?;
@@ -48,7 +48,7 @@ pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError>
     }
     let metadata = BTreeMap::from([
         ("step".to_owned(), trainer.step.to_string()),
-        ("adamw_steps".to_owned(), trainer.adamw.steps.to_string()),
+        ("optimizer_steps".to_owned(), trainer.optimizer.steps.to_string()),
         ("ema_steps".to_owned(), trainer.ema.steps.to_string()),
         ("config".to_owned(), config.to_owned()),
     ]);
@@ -64,7 +64,7 @@ pub fn restore(trainer: &mut Trainer, file: &WeightFile) -> Result<(), Checkpoin
         let value = file.metadata().get(key).and_then(|value| value.parse().ok());
         value.ok_or_else(|| metadata(file, format!("no number under {key:?} in its metadata; this is no checkpoint")))
     };
-    let [step, adamw_steps, ema_steps] = ["step", "adamw_steps", "ema_steps"].map(number);
+    let [step, optimizer_steps, ema_steps] = ["step", "optimizer_steps", "ema_steps"].map(number);
     let mut lists = Vec::new();
     for part in PARTS {
         lists.push(list(trainer, file, part)?);
@@ -73,9 +73,9 @@ pub fn restore(trainer: &mut Trainer, file: &WeightFile) -> Result<(), Checkpoin
     let mut next = || lists.next().unwrap_or_default();
     trainer.networks = replace(trainer.networks.clone(), next(), Graph::None);
     trainer.ema.average = next();
-    trainer.adamw.mean = next();
-    trainer.adamw.square = next();
-    (trainer.step, trainer.adamw.steps, trainer.ema.steps) = (step?, adamw_steps?, ema_steps?);
+    trainer.optimizer.mean = next();
+    trainer.optimizer.square = next();
+    (trainer.step, trainer.optimizer.steps, trainer.ema.steps) = (step?, optimizer_steps?, ema_steps?);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::config::TrainConfig;
+use super::config::{Data, TrainConfig};
 
 /// The config of the run.
 const CONFIG: &str = "train.json";
@@ -125,8 +125,8 @@ impl Folder {
         Ok(files.iter().any(|path| path.extension().is_some_and(|ending| ending == "safetensors")))
     }
 
-    /// By what the two say, not how: a config may be edited by hand, or written by another program. How long to train
-    /// and how often to save may change between the parts of a run.
+    /// By what the two say, not how: a config may be edited by hand, or written by another program. How long to train,
+    /// how often to save and where the folder of pictures lies may change between the parts of a run.
     fn take_up(&self, config: &str) -> Result<(), FolderError> {
         let found = self.read_optional(CONFIG)?.unwrap_or_default();
         let [found, wanted] = [&found[..], config.as_bytes()].map(serde_json::from_slice::<TrainConfig>);
@@ -229,6 +229,9 @@ impl Folder {
 fn tree(mut config: TrainConfig, wanted: &TrainConfig) -> Value {
     (config.checkpoint_every, config.keep_checkpoints) = (wanted.checkpoint_every, wanted.keep_checkpoints);
     config.log_every = wanted.log_every;
+    if let (Data::Folder(moved), Data::Folder(folder)) = (&mut config.data, &wanted.data) {
+        moved.clone_from(folder);
+    }
     for (stage, wanted) in config.stages.iter_mut().zip(&wanted.stages) {
         stage.steps = wanted.steps;
     }

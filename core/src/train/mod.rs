@@ -1,7 +1,7 @@
 //! Training: from scenes of the shapes world, or a folder of pictures, to a model.
 //!
 //! ```text
-//! config ─► data: scene ─► picture, caption, noise ─► trainer: loss ─► gradients ─► clip ─► AdamW ─► average
+//! config ─► data: scene ─► picture, caption, noise ─► trainer: loss ─► gradients ─► clip ─► AdamW or Muon ─► average
 //!                                                        │
 //!                                          run: checkpoint, metrics, model ─► folder
 //! ```
@@ -13,6 +13,7 @@ pub mod config;
 pub mod data;
 pub mod ema;
 pub mod folder;
+pub mod muon;
 pub mod optim;
 pub mod params;
 pub mod pictures;

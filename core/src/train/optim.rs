@@ -1,23 +1,40 @@
-//! AdamW, its learning rate, and clipping by the global norm.
+//! The optimiser: AdamW or Muon, the learning rate, and clipping by the global norm.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::muon::{Matrix, orthogonalize};
 use super::params::Flat;
 
-/// AdamW (<https://arxiv.org/abs/1711.05101>) under a warm-up and a cosine.
+/// What a gradient becomes before it is a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// AdamW (<https://arxiv.org/abs/1711.05101>) for all parameters.
+    #[default]
+    Adamw,
+    /// Muon (<https://kellerjordan.github.io/posts/muon/>) for matrices and convolutions between the first and the last
+    /// layer, AdamW for the rest, both at one learning rate.
+    Muon,
+}
+
+/// An optimiser under a warm-up and a cosine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimConfig {
+    /// What a gradient becomes before it is a step.
+    pub method: Method,
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
     /// The share of it that is left at the end.
     pub final_share: f64,
     /// Steps until the learning rate is reached.
     pub warmup: u64,
-    /// Decay of the mean of gradients.
+    /// Decay of Muon's mean of gradients.
+    pub momentum: f64,
+    /// Decay of AdamW's mean of gradients.
     pub beta1: f64,
-    /// Decay of the mean of squared gradients.
+    /// Decay of AdamW's mean of squared gradients.
     pub beta2: f64,
     /// Added to the root of the mean of squares.
     pub eps: f64,
@@ -30,9 +47,11 @@ pub struct OptimConfig {
 impl Default for OptimConfig {
     fn default() -> Self {
         Self {
+            method: Method::Adamw,
             learning_rate: 1e-3,
             final_share: 0.02,
             warmup: 200,
+            momentum: 0.95,
             beta1: 0.9,
             beta2: 0.99,
             eps: 1e-8,
@@ -52,7 +71,7 @@ impl OptimConfig {
         if let Some((key, value)) = positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
             return Err(format!("{key} is {value}; it must be above 0"));
         }
-        let shares = [("beta1", self.beta1), ("beta2", self.beta2)];
+        let shares = [("momentum", self.momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
         if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
         }
@@ -74,25 +93,36 @@ impl OptimConfig {
     }
 }
 
-/// The moments of AdamW.
+/// How one parameter is stepped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// By AdamW, with or without decay.
+    Adamw {
+        /// Whether it loses weight.
+        decays: bool,
+    },
+    /// By Muon, with decay.
+    Muon(Matrix),
+}
+
+/// The moments of the parameters, and how each is stepped.
 #[derive(Debug, Clone)]
-pub struct Adamw {
+pub struct Optimizer {
     /// Steps taken.
     pub steps: u64,
     /// Means of gradients.
     pub mean: Flat,
-    /// Means of squared gradients.
+    /// Means of squared gradients; zeros under Muon.
     pub square: Flat,
-    /// Which parameters decay.
-    decays: Vec<bool>,
+    rules: Vec<Rule>,
 }
 
-impl Adamw {
-    /// Zero moments for `params`; `decays` says which of them lose weight.
+impl Optimizer {
+    /// Zero moments for `params`, one rule for each.
     #[must_use]
-    pub fn new(params: &Flat, decays: Vec<bool>) -> Self {
+    pub fn new(params: &Flat, rules: Vec<Rule>) -> Self {
         let zeros = || params.iter().map(Tensor::zeros_like).collect();
-        Self { steps: 0, mean: zeros(), square: zeros(), decays }
+        Self { steps: 0, mean: zeros(), square: zeros(), rules }
     }
 
     /// One step at learning rate `rate`; `grads` are used up.
@@ -102,24 +132,57 @@ impl Adamw {
     #[must_use]
     pub fn step(&mut self, config: &OptimConfig, rate: f64, params: Flat, grads: Flat) -> Flat {
         self.steps += 1;
+        let mut directions = self.directions(config, grads);
+        let matrices: Vec<_> = self.rules.iter().map(Rule::matrix).collect();
+        orthogonalize(&mut directions, &matrices);
+        let step = |((param, direction), rule): ((Tensor<1>, Tensor<1>), &Rule)| {
+            let keep = if rule.decays() { 1.0 - rate * config.weight_decay } else { 1.0 };
+            let param = if keep < 1.0 { param * keep as f32 } else { param };
+            param - direction * rate as f32
+        };
+        params.into_iter().zip(directions).zip(&self.rules).map(step).collect()
+    }
+
+    /// Takes the gradients into the moments. Returns AdamW's steps at learning rate 1, and Muon's before they are made
+    /// orthogonal.
+    fn directions(&mut self, config: &OptimConfig, grads: Flat) -> Flat {
         let power = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (b1, b2) = (config.beta1, config.beta2);
         let root = (1.0 - b2.powi(power)).sqrt();
-        let length = rate / (1.0 - b1.powi(power));
+        let length = 1.0 / (1.0 - b1.powi(power));
         // Taken out and put back, so that no tensor has a second owner and arithmetic can reuse its memory.
         let moments = std::mem::take(&mut self.mean).into_iter().zip(std::mem::take(&mut self.square));
-        let mut next = Vec::with_capacity(params.len());
-        for (((param, grad), (mean, square)), &decays) in params.into_iter().zip(grads).zip(moments).zip(&self.decays) {
-            let mean = mean * b1 as f32 + grad.clone() * (1.0 - b1) as f32;
-            let square = square * b2 as f32 + grad.clone() * grad * (1.0 - b2) as f32;
-            let size = square.clone().sqrt() * (1.0 / root) as f32 + config.eps as f32;
-            let keep = if decays { 1.0 - rate * config.weight_decay } else { 1.0 };
-            let param = if keep < 1.0 { param * keep as f32 } else { param };
-            next.push(param - mean.clone() / size * length as f32);
+        let mut directions = Vec::with_capacity(grads.len());
+        for ((grad, (mean, square)), rule) in grads.into_iter().zip(moments).zip(&self.rules) {
+            let momentum = if rule.matrix().is_some() { config.momentum } else { b1 };
+            let mean = mean * momentum as f32 + grad.clone() * (1.0 - momentum) as f32;
+            let (direction, square) = match rule {
+                Rule::Adamw { .. } => {
+                    let square = square * b2 as f32 + grad.clone() * grad * (1.0 - b2) as f32;
+                    let size = square.clone().sqrt() * (1.0 / root) as f32 + config.eps as f32;
+                    (mean.clone() / size * length as f32, square)
+                }
+                // Nesterov's look ahead.
+                Rule::Muon(_) => (mean.clone() * momentum as f32 + grad * (1.0 - momentum) as f32, square),
+            };
+            directions.push(direction);
             self.mean.push(mean);
             self.square.push(square);
         }
-        next
+        directions
+    }
+}
+
+impl Rule {
+    fn decays(&self) -> bool {
+        *self != Self::Adamw { decays: false }
+    }
+
+    fn matrix(&self) -> Option<Matrix> {
+        match self {
+            Self::Muon(matrix) => Some(*matrix),
+            Self::Adamw { .. } => None,
+        }
     }
 }
 
@@ -138,7 +201,7 @@ pub fn clip(grads: Flat, max: f64) -> (Flat, Tensor<1>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Adamw, OptimConfig, clip};
+    use super::{Matrix, Method, OptimConfig, Optimizer, Rule, clip};
     use crate::testing::{Golden, close};
 
     #[test]
@@ -146,13 +209,26 @@ mod tests {
         let golden = Golden::read("adamw");
         let config = OptimConfig { learning_rate: 1e-2, weight_decay: 0.01, ..OptimConfig::default() };
         let mut params = vec![golden.flat("in.start")];
-        let mut adamw = Adamw::new(&params, vec![true]);
+        let mut adamw = Optimizer::new(&params, vec![Rule::Adamw { decays: true }]);
         for step in 0..5 {
             params = adamw.step(&config, 1e-2, params, vec![golden.row("in.grads", step)]);
             close(&params[0], &golden.row("out.params", step), 1e-6);
         }
         close(&adamw.mean[0], &golden.flat("out.exp_avg"), 1e-6);
         close(&adamw.square[0], &golden.flat("out.exp_avg_sq"), 1e-6);
+    }
+
+    #[test]
+    fn muon_takes_the_steps_of_torch() {
+        let golden = Golden::read("muon");
+        let config = OptimConfig { method: Method::Muon, weight_decay: 0.1, ..OptimConfig::default() };
+        let mut params = vec![golden.flat("in.start")];
+        let mut muon = Optimizer::new(&params, vec![Rule::Muon(Matrix { rows: 4, cols: 6 })]);
+        for step in 0..4 {
+            params = muon.step(&config, 1e-2, params, vec![golden.row("in.grads", step)]);
+            close(&params[0], &golden.row("out.params", step), 2e-6);
+        }
+        close(&muon.mean[0], &golden.flat("out.momentum"), 1e-6);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
+use sha2::{Digest, Sha256};
 
 use crate::image::Picture;
 use crate::noise::Stream;
@@ -68,6 +69,7 @@ pub enum PicturesError {
 #[derive(Debug)]
 pub struct PictureFolder {
     captioned: Vec<(Picture, Vec<String>)>,
+    hash: String,
 }
 
 impl PictureFolder {
@@ -86,7 +88,15 @@ impl PictureFolder {
             return Err(PicturesError::TooMany { path: path(), count: paths.len(), side });
         }
         let captioned = paths.iter().map(|path| Ok((picture(path, side)?, captions(path)?)));
-        Ok(Self { captioned: captioned.collect::<Result<_, _>>()? })
+        let captioned: Vec<_> = captioned.collect::<Result<_, PicturesError>>()?;
+        let hash = hash(&captioned);
+        Ok(Self { captioned, hash })
+    }
+
+    /// SHA-256 of all that is learnt, in hexadecimal: pixels and captions, not where they lie.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// All captions, picture by picture.
@@ -99,6 +109,16 @@ impl PictureFolder {
         let (picture, captions) = stream.pick(&self.captioned);
         (picture, stream.pick::<String>(captions))
     }
+}
+
+fn hash(captioned: &[(Picture, Vec<String>)]) -> String {
+    let mut hash = Sha256::new();
+    for (picture, captions) in captioned {
+        hash.update(&picture.rgb);
+        hash.update(captions.join("\n"));
+        hash.update([0]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The pictures in a folder by name, so that every system sees the same order.
@@ -200,6 +220,15 @@ mod tests {
         let (veil, two) = (&pictures.captioned[0].0, &pictures.captioned[1].0);
         assert!(veil.rgb.iter().all(|&v| v == 204), "{:?}", veil.pixel(0, 0));
         assert_eq!([two.pixel(0, 0), two.pixel(3, 7), two.pixel(4, 0)], [[255, 0, 0], [255, 0, 0], [0, 0, 255]]);
+        // Known by what they are, wherever they are.
+        let elsewhere = tempfile::tempdir().unwrap();
+        for name in ["a.PNG", "a.txt", "b.png", "b.txt"] {
+            fs::copy(at(name), elsewhere.path().join(name)).unwrap();
+        }
+        let moved = |side| PictureFolder::read(elsewhere.path(), side).unwrap();
+        assert_eq!(moved(8).hash(), pictures.hash());
+        fs::write(elsewhere.path().join("a.txt"), "a shroud").unwrap();
+        assert_ne!(moved(8).hash(), pictures.hash());
         // Smaller, and every picture and caption comes up.
         let small = PictureFolder::read(folder.path(), 2).unwrap();
         let mut stream = Stream::new(1, Purpose::Scene, 0);

@@ -2,7 +2,7 @@
 
 use super::config::{Data, Phase, StageTraining, TrainConfig};
 use super::ema::EmaConfig;
-use super::optim::OptimConfig;
+use super::optim::{Method, OptimConfig};
 use crate::cascade::config::FORMAT;
 use crate::cascade::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};
 use crate::diffusion::{Elucidated, LossKind, Process, SamplerKind, Threshold, Weighting};
@@ -94,14 +94,14 @@ fn unet_text() -> TextConfig {
 
 fn base_training() -> StageTraining {
     StageTraining {
-        steps: 62_000,
+        steps: 40_000,
         batch: 32,
         micro_batch: 8,
         crop: None,
         loss: LossKind::L2,
         weighting: Weighting::default(),
         drop_caption: 0.1,
-        optim: OptimConfig { learning_rate: 8e-4, warmup: 500, ..OptimConfig::default() },
+        optim: OptimConfig { method: Method::Muon, learning_rate: 3e-3, warmup: 300, ..OptimConfig::default() },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
             Phase { until: 0.025, mix: on_backgrounds() },

@@ -7,6 +7,7 @@
 //! | `checkpoints/stage1-00001000.safetensors` | the last few of each stage |
 //! | `metrics.jsonl` | a line for every few steps |
 //! | `model/` | what is trained so far, as a model that can be sampled; stages trained earlier stay in it |
+//! | `pictures.sha256` | of pictures and captions, where they come from a folder |
 //! | `lock` | held while a run works here |
 
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ use crate::text::{TextEncoder, Tokenizer, TokenizerError};
 use crate::weights::{SaveError, WeightFile};
 use crate::world::{Mix, draw};
 
+/// Tells which pictures a run learns from.
+const PICTURES: &str = "pictures.sha256";
 /// Captions the tokenizer is made from.
 const TOKENIZER_CAPTIONS: u64 = 20_000;
 
@@ -160,8 +163,8 @@ pub struct TrainRun {
     current: Option<(usize, Trainer)>,
     /// Stages after the current one that an earlier part of the run has trained.
     later: Vec<Networks>,
-    /// Captions of the pictures that are longer than the text encoder reads.
-    truncated: usize,
+    /// What should be known before the run goes on.
+    warnings: Vec<String>,
     /// Losses since the last line of metrics.
     losses: Vec<Tensor<1>>,
 }
@@ -194,18 +197,24 @@ impl TrainRun {
             }
         };
         let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
-        let truncated = pictures.as_ref().map_or(Ok(0), |pictures| truncated(&words, pictures))?;
         let left = (1..=stages).filter(|stage| options.stages.is_empty() || options.stages.contains(stage));
-        let left = left.map(|stage| stage - 1).collect();
+        let left: VecDeque<usize> = left.map(|stage| stage - 1).collect();
+        let mut warnings = Vec::new();
+        if let Some(pictures) = &pictures {
+            warnings.extend(truncated(&words, pictures)?);
+            warnings.extend(changed(&folder, pictures)?);
+        }
+        warnings.extend(outdated(&config, &folder, &left));
         let device = device.clone();
         let (done, later, losses, current) = (Vec::new(), Vec::new(), Vec::new(), None);
-        Ok(Self { config, json, folder, device, words, pictures, done, left, current, later, truncated, losses })
+        Ok(Self { config, json, folder, device, words, pictures, done, left, current, later, warnings, losses })
     }
 
-    /// How many captions of the pictures are longer than the text encoder reads: their ends are never learnt.
+    /// What should be known before the run goes on, each a sentence without its full stop: captions that are cut,
+    /// pictures that have changed, later stages that will not fit what is trained now.
     #[must_use]
-    pub fn truncated_captions(&self) -> usize {
-        self.truncated
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The pictures this run learns from, if not from the shapes world.
@@ -327,7 +336,8 @@ impl TrainRun {
     fn trainer(&self, index: usize) -> Result<Trainer, TrainError> {
         let text = (index == 0).then_some(&self.config.model.text);
         let seed = self.config.seed.wrapping_add(index as u64);
-        let mut trainer = Trainer::new(seed, &self.config.model.stages[index], text, &self.device);
+        let method = self.config.stages[index].optim.method;
+        let mut trainer = Trainer::new(seed, &self.config.model.stages[index], text, method, &self.device);
         if let Some((name, bytes)) = self.folder.latest_checkpoint(index)? {
             let file = WeightFile::parse(name, bytes).map_err(CheckpointError::from)?;
             checkpoint::restore(&mut trainer, &file)?;
@@ -396,14 +406,40 @@ fn licence(data: &Data) -> &'static str {
     }
 }
 
-/// How many captions have more tokens than the text encoder reads.
-fn truncated(words: &Words, pictures: &PictureFolder) -> Result<usize, TokenizerError> {
-    let mut count = 0;
+/// Of captions with more tokens than the text encoder reads.
+fn truncated(words: &Words, pictures: &PictureFolder) -> Result<Option<String>, TokenizerError> {
+    let (mut cut, mut all) = (0, 0);
     for caption in pictures.captions() {
         let tokens = words.tokenizer.encode(&[caption], words.max_len)?;
-        count += tokens.truncated.iter().filter(|&&cut| cut).count();
+        cut += tokens.truncated.iter().filter(|&&cut| cut).count();
+        all += 1;
     }
-    Ok(count)
+    let most = words.max_len;
+    Ok((cut > 0)
+        .then(|| format!("{cut} of {all} captions have more than {most} tokens, and nothing after these is learnt")))
+}
+
+/// Of pictures that are not those of the run so far; from now on they are.
+fn changed(folder: &Folder, pictures: &PictureFolder) -> Result<Option<String>, FolderError> {
+    let now = pictures.hash().as_bytes();
+    let before = folder.read_optional(PICTURES)?;
+    if before.as_deref() == Some(now) {
+        return Ok(None);
+    }
+    folder.write(PICTURES, now)?;
+    Ok(before.map(|_| "the pictures or captions are not those this run began with; it goes on with these".into()))
+}
+
+/// Of a later stage that keeps its weights while the text encoder, which it knows, is trained on.
+fn outdated(config: &TrainConfig, folder: &Folder, left: &VecDeque<usize>) -> Option<String> {
+    if !left.contains(&0) || !folder.is_behind(0, config.stages[0].steps) {
+        return None;
+    }
+    let kept = (1..config.stages.len()).find(|&stage| folder.has_checkpoint(stage))?;
+    let stage = kept + 1;
+    Some(format!(
+        "stage {stage} knows the text encoder of before, which stage 1 trains on; give stage {stage} more steps"
+    ))
 }
 
 /// A tokenizer from all captions there are, or from captions of all kinds.

@@ -10,7 +10,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::config::StageTraining;
 use super::data::{Examples, Place, examples};
 use super::ema::Ema;
-use super::optim::{Adamw, clip};
+use super::muon::Matrix;
+use super::optim::{Method, Optimizer, Rule, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
 use crate::cascade::{StageConfig, TextModelConfig};
 use crate::nn::Init;
@@ -54,7 +55,7 @@ pub struct Trainer {
     /// The networks as they are, outside any graph.
     pub networks: Networks,
     /// The optimiser.
-    pub adamw: Adamw,
+    pub optimizer: Optimizer,
     /// The average.
     pub ema: Ema,
     /// Steps done.
@@ -67,9 +68,15 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Fresh networks from `seed`, a text encoder among them if `text` is given.
+    /// Fresh networks from `seed`, a text encoder among them if `text` is given, to be trained by `method`.
     #[must_use]
-    pub fn new(seed: u64, stage: &StageConfig, text: Option<&TextModelConfig>, device: &Device) -> Self {
+    pub fn new(
+        seed: u64,
+        stage: &StageConfig,
+        text: Option<&TextModelConfig>,
+        method: Method,
+        device: &Device,
+    ) -> Self {
         let autodiff = device.clone().autodiff();
         let mut init = Init::seeded(&autodiff, seed);
         let networks = Networks {
@@ -77,12 +84,12 @@ impl Trainer {
             unet: Unet::new(&mut init, &stage.unet),
         };
         let params = values(&networks);
-        let decays = named(&networks).iter().map(|p| decays(&p.path, p.shape.len())).collect();
-        let adamw = Adamw::new(&params, decays);
+        let rules = named(&networks).iter().map(|p| rule(method, &p.path, &p.shape)).collect();
+        let optimizer = Optimizer::new(&params, rules);
         let networks = replace(networks, params.clone(), Graph::None);
         Self {
             networks,
-            adamw,
+            optimizer,
             ema: Ema::new(params),
             step: 0,
             device: device.clone(),
@@ -127,7 +134,7 @@ impl Trainer {
         let Some((sum, loss)) = sum else { unreachable!("a batch has at least one example") };
         let (grads, grad_norm) = clip(sum, training.optim.clip_norm);
         let rate = training.optim.rate(self.step, training.steps);
-        let params = self.adamw.step(&training.optim, rate, params, grads);
+        let params = self.optimizer.step(&training.optim, rate, params, grads);
         self.ema.update(&training.ema, &params);
         self.networks = replace(self.networks.clone(), params, Graph::None);
         self.step += 1;
@@ -235,15 +242,39 @@ fn share(cores: usize, parts: usize) -> [usize; 2] {
     [count, (cores / count).max(1)]
 }
 
-/// Matrices and convolutions lose weight; gains, biases and whatever stands for a token do not.
-fn decays(path: &str, axes: usize) -> bool {
-    axes >= 2
-        && !["null", "shared", "pos_emb", "latents", "relative_attention_bias"].iter().any(|word| path.contains(word))
+/// Matrices and convolutions lose weight and may be Muon's; gains, biases and whatever stands for a token do not. What
+/// reads pixels and what writes them is AdamW's under both methods.
+fn rule(method: Method, path: &str, shape: &[usize]) -> Rule {
+    let tokens = ["null", "shared", "pos_emb", "latents", "relative_attention_bias"];
+    if shape.len() < 2 || tokens.iter().any(|word| path.contains(word)) {
+        return Rule::Adamw { decays: false };
+    }
+    let outer = ["unet.stem.", "unet.final_conv."].iter().any(|start| path.starts_with(start));
+    if method == Method::Adamw || outer {
+        return Rule::Adamw { decays: true };
+    }
+    Rule::Muon(Matrix { rows: shape[0], cols: shape[1..].iter().product() })
 }
 
 #[cfg(all(test, feature = "native"))]
 mod tests {
-    use super::share;
+    use super::{Matrix, Method, Rule, rule, share};
+
+    #[test]
+    fn muon_is_for_the_matrices_within() {
+        let decays = |decays| Rule::Adamw { decays };
+        for (path, shape, adamw, muon) in [
+            ("t5.shared", &[512, 128][..], decays(false), decays(false)),
+            ("t5.blocks.0.attention.q.weight", &[128, 96], decays(true), Rule::Muon(Matrix { rows: 128, cols: 96 })),
+            ("unet.stem.convs.0.weight", &[16, 5, 3, 3], decays(true), decays(true)),
+            ("unet.final_conv.weight", &[3, 16, 3, 3], decays(true), decays(true)),
+            ("unet.final_block.b.weight", &[16, 32, 3, 3], decays(true), Rule::Muon(Matrix { rows: 16, cols: 288 })),
+            ("unet.mid.g", &[64], decays(false), decays(false)),
+        ] {
+            assert_eq!(rule(Method::Adamw, path, shape), adamw, "{path}");
+            assert_eq!(rule(Method::Muon, path, shape), muon, "{path}");
+        }
+    }
 
     #[test]
     fn every_core_has_work_and_none_has_two() {

@@ -1,4 +1,6 @@
-"""Golden values of what training uses: ema-pytorch's decay, AdamW, clipping; and resizing: ema, adamw, clip, resize."""
+"""Golden values of what training uses: ema-pytorch's decay, AdamW, Muon, clipping; and resizing: ema, adamw, muon,
+clip, resize."""
+import inspect
 import sys
 
 sys.dont_write_bytecode = True
@@ -52,6 +54,37 @@ def adamw():
           {"params": torch.stack(params), "exp_avg": state["exp_avg"], "exp_avg_sq": state["exp_avg_sq"]}, config)
 
 
+def muon():
+    """Four steps on a matrix; and each gradient alone, as 4 by 6 and as 6 by 4. PyTorch iterates in bfloat16, to which
+    nothing could be compared; here its own source runs in float32."""
+    source = inspect.getsource(torch.optim._muon._zeropower_via_newtonschulz)
+    assert source.count("torch.bfloat16") == 1
+    exec(source.replace("torch.bfloat16", "torch.float32"), torch.optim._muon.__dict__)
+    d = Draws(604)
+    config = dict(lr=1e-2, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    start, grads = d.normal(4, 6), d.normal(4, 4, 6)
+    p = torch.nn.Parameter(start.clone())
+    optimiser = torch.optim.Muon([p], **config)
+    params = []
+    for grad in grads:
+        p.grad = grad.clone()
+        optimiser.step()
+        params.append(p.detach().clone())
+
+    def alone(grad):
+        muon = torch.optim._muon
+        length = muon._adjust_lr(1.0, config["adjust_lr_fn"], grad.shape)
+        values = muon.DEFAULT_A, muon.DEFAULT_B, muon.DEFAULT_C
+        return muon._zeropower_via_newtonschulz(grad, values, muon.DEFAULT_NS_STEPS, muon.EPS).flatten() * length
+
+    outputs = {"params": torch.stack(params).flatten(1), "momentum": optimiser.state[p]["momentum_buffer"].flatten(),
+               "wide": torch.stack([alone(g) for g in grads]),
+               "tall": torch.stack([alone(g.flatten().view(6, 4)) for g in grads])}
+    write("muon", "torch.optim.Muon in float32: in.grads[i] is the gradient of step i, out.params[i] the 4 x 6 parameter "
+          "after it; out.momentum after the last step; out.wide[i] and out.tall[i] the step at learning rate 1 of in.grads[i] "
+          "alone, as 4 x 6 and as 6 x 4", {"start": start.flatten(), "grads": grads.flatten(1)}, outputs, config)
+
+
 def clip():
     """Gradients of three parameters, above and below the greatest norm."""
     d = Draws(602)
@@ -87,5 +120,6 @@ def resize():
 if __name__ == "__main__":
     ema()
     adamw()
+    muon()
     clip()
     resize()

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use firefall_core::cascade::Model;
 use firefall_core::diffusion::Weighting;
 use firefall_core::train::folder::FolderError;
-use firefall_core::train::{RunOptions, TrainConfig, TrainError, TrainEvent, TrainRun};
+use firefall_core::train::{Data, RunOptions, TrainConfig, TrainError, TrainEvent, TrainRun};
 use firefall_core::weights::WeightFile;
 
 use crate::tiny::{config, pictures, request, tokenizer};
@@ -240,18 +240,41 @@ fn metrics_rise_also_after_a_kill() {
 }
 
 #[test]
-fn captions_that_are_cut_are_counted() {
+fn what_should_be_known_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let at = |name: &str| folder.path().join(name);
+    let (data, out) = (at("data"), at("out"));
     fs::create_dir(&data).unwrap();
     fs::create_dir(&out).unwrap();
     image::RgbImage::new(16, 16).save(data.join("a.png")).unwrap();
     let long = "a red circle ".repeat(20);
     fs::write(data.join("a.txt"), format!("a red circle\n{long}\na blue star\n")).unwrap();
-    let config = TrainConfig { data: firefall_core::train::Data::Folder(data), ..steps(1) };
-    assert_eq!(start(&out, &config).truncated_captions(), 1);
+    let learns = |data: &Path, count| TrainConfig { data: Data::Folder(data.to_owned()), ..steps(count) };
+    let run = start(&out, &learns(&data, 1));
+    assert!(matches!(run.warnings(), [cut] if cut.starts_with("1 of 3 captions")), "{:?}", run.warnings());
+    finish(run).unwrap();
+
+    // Moved, they are the same pictures; with other words they are not, until the run has taken them.
+    let moved = at("moved");
+    fs::rename(&data, &moved).unwrap();
+    fs::write(moved.join("a.txt"), "a red circle\na blue star\n").unwrap();
+    let run = resume(&out, &learns(&moved, 1));
+    assert!(matches!(run.warnings(), [changed] if changed.contains("not those")), "{:?}", run.warnings());
+    drop(run);
+    assert_eq!(resume(&out, &learns(&moved, 1)).warnings(), [""; 0]);
+    let again = at("again");
+    fs::rename(&moved, &again).unwrap();
+    assert_eq!(resume(&out, &learns(&again, 1)).warnings(), [""; 0]);
+    let run = resume(&out, &learns(&again, 2));
+    assert!(matches!(run.warnings(), [outdated] if outdated.starts_with("stage 2 knows")), "{:?}", run.warnings());
+    drop(run);
+    let only = RunOptions { stages: vec![2], resume: true };
+    let run = TrainRun::open(learns(&again, 2), &out, &only, &Device::flex()).unwrap();
+    assert_eq!(run.warnings(), [""; 0]);
+
     let shapes = tempfile::tempdir().unwrap();
-    assert_eq!(start(shapes.path(), &steps(1)).truncated_captions(), 0);
+    assert_eq!(start(shapes.path(), &steps(1)).warnings(), [""; 0]);
+    assert!(!shapes.path().join("pictures.sha256").exists());
 }
 
 #[test]
@@ -306,7 +329,7 @@ fn a_folder_is_for_one_run() {
     other.stages[1].optim.learning_rate = 0.5;
     let error = refused(&other, true);
     assert!(matches!(error, FolderError::OtherConfig { .. }), "{error}");
-    for words in ["stages[1].optim.learning_rate is 0.0008 there and 0.5 here", path.to_str().unwrap()] {
+    for words in ["stages[1].optim.learning_rate is 0.003 there and 0.5 here", path.to_str().unwrap()] {
         assert!(error.to_string().contains(words), "{error} does not say {words}");
     }
     // How long and how often may change.
@@ -317,7 +340,7 @@ fn a_folder_is_for_one_run() {
     assert_eq!(kept, longer);
     drop(resume(path, &config));
     // A config that says the same in other words is the same.
-    let compact = serde_json::to_string(&config).unwrap().replace("0.0008", "8.0e-4");
+    let compact = serde_json::to_string(&config).unwrap().replace("0.003", "3.0e-3");
     fs::write(path.join("train.json"), compact).unwrap();
     drop(resume(path, &config));
     // A config that was cut short is another one, and one that is lost makes no new run of an old one's checkpoints.

@@ -27,9 +27,13 @@ fn words(config: &TrainConfig, frozen: Option<T5Encoder>) -> Words {
 
 /// A trainer of the first stage, shaken: in a fresh network only the last convolution has a gradient.
 fn trainer(config: &TrainConfig, device: &Device) -> Trainer {
-    let mut trainer = Trainer::new(3, &config.model.stages[0], Some(&config.model.text), device);
+    let mut trainer = fresh(config, device);
     trainer.networks = shaken(trainer.networks, 4);
     trainer
+}
+
+fn fresh(config: &TrainConfig, device: &Device) -> Trainer {
+    Trainer::new(3, &config.model.stages[0], Some(&config.model.text), config.stages[0].optim.method, device)
 }
 
 fn one(tensor: &Tensor<1>) -> f32 {
@@ -49,7 +53,7 @@ fn micro_batches_change_nothing_but_rounding() {
         let words = words(&config, None);
         let losses: Vec<f32> =
             (0..3).map(|_| one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss)).collect();
-        (losses, all(&trainer.adamw.mean), all(&values(&trainer.networks)))
+        (losses, all(&trainer.optimizer.mean), all(&values(&trainer.networks)))
     };
     let (losses, mean, params) = run(4);
     let rate = config().stages[0].optim.learning_rate as f32;
@@ -82,7 +86,7 @@ fn a_batch_is_learnt() {
     }
     assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
     // And so is a fresh network, whose last convolution is zero.
-    let mut fresh = Trainer::new(3, &config.model.stages[0], Some(&config.model.text), &Device::flex());
+    let mut fresh = fresh(&config, &Device::flex());
     let first = one(&fresh.step(5, &place(&config, 0), &words).unwrap().loss);
     for _ in 0..30 {
         fresh.step = 0;
@@ -102,7 +106,7 @@ fn check_gradients(index: usize) -> Vec<String> {
     let config = config();
     let place = place(&config, index);
     let text = (index == 0).then_some(&config.model.text);
-    let trainer = Trainer::new(3, place.config, text, &Device::flex());
+    let trainer = Trainer::new(3, place.config, text, place.training.optim.method, &Device::flex());
     let networks = shaken(trainer.networks.clone(), 4);
     let words = words(&config, (index > 0).then(|| shared().text.t5.clone()));
     let batch = examples(5, &place, 0, 0..4);
@@ -176,7 +180,7 @@ fn a_gpu_learns_the_same() {
     let mut config = config();
     config.stages[0].batch = 2;
     let run = |device: &Device| -> Vec<f32> {
-        let mut trainer = Trainer::new(3, &config.model.stages[0], Some(&config.model.text), device);
+        let mut trainer = fresh(&config, device);
         let words = words(&config, None);
         (0..20).map(|_| one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss)).collect()
     };

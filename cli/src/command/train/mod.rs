@@ -46,6 +46,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
     catch_interrupts()?;
     say(&format!("training in {} on {description}", args.out.display()));
     lengths.iter().for_each(|length| say(length));
+    run.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
 
     let started = Instant::now();
     let limit = args.hours.map(|hours| Duration::from_secs_f64(hours * 3600.0));

@@ -26,7 +26,7 @@ pub enum SamplerKind {
     },
     /// DPM-Solver++(2M) (<https://arxiv.org/abs/2211.01095>): second order, one evaluation a step, deterministic.
     #[default]
-    #[serde(rename = "dpm++2m", alias = "dpm_solver2m")]
+    #[serde(rename = "dpm++2m")]
     DpmSolver2m,
     /// Heun's method of EDM (Karras et al. 2022, algorithm 2): second order, two evaluations a step.
     Heun(Churn),
