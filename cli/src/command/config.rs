@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 113] = [
+const NOTES: [Note; 115] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -127,9 +127,11 @@ const NOTES: [Note; 113] = [
     ("stages", "phases", "A part of the curriculum; the next one goes on where it ends."),
     ("phases", "until", "Where it ends, as a share of the stage's steps."),
     ("phases", "mix", "What it shows."),
+    ("mix", "monochrome", "The share of scenes in black on white, from which forms and places are soonest learnt."),
     ("mix", "digits", "The share of digits among the shapes."),
     ("mix", "backgrounds", "The probability that a caption names the background."),
     ("mix", "other_sizes", "The share of small and big where a caption names a size."),
+    ("mix", "big", "The share of big among these others."),
     ("mix", "synonyms", "The probability that a free choice of wording departs from the plain form."),
     ("mix", "left_out", "The probability that a caption leaves out one of the things that it would name."),
     ("mix", "kinds", "Weights of the kinds of caption; what counts is their ratio."),

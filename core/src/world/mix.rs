@@ -38,12 +38,17 @@ pub struct Kinds {
 pub struct Mix {
     /// How often each kind is drawn.
     pub kinds: Kinds,
+    /// The share of scenes in black on white. Without colours to tell apart, forms and places are learnt from far fewer
+    /// pictures.
+    pub monochrome: f64,
     /// The share of digits among the shapes of all kinds but `digit`.
     pub digits: f64,
     /// The probability that a caption names the background, in all kinds but `background`, which always does.
     pub backgrounds: f64,
     /// The share of small and big where a caption names a size; the others are medium.
     pub other_sizes: f64,
+    /// The share of big among these others.
+    pub big: f64,
     /// The probability that a free choice of wording (a synonym, "one" for "a", B below A for A above B, a capital, a
     /// full stop, …) departs from the plain form.
     pub synonyms: f64,
@@ -145,13 +150,6 @@ impl Default for Kinds {
 }
 
 impl Mix {
-    /// The start of a curriculum: single medium objects in plain words, digits as often as any other shape.
-    #[must_use]
-    pub fn first_steps() -> Self {
-        let kinds = Kinds { single: 1.0, ..Kinds::NONE };
-        Self { kinds, digits: 0.5, backgrounds: 0.0, other_sizes: 0.0, synonyms: 0.0, left_out: 0.0 }
-    }
-
     /// Whether all values make sense.
     ///
     /// # Errors
@@ -167,9 +165,11 @@ impl Mix {
             return Err(BadMix::NoKind);
         }
         for (knob, value) in [
+            ("monochrome", self.monochrome),
             ("digits", self.digits),
             ("backgrounds", self.backgrounds),
             ("other_sizes", self.other_sizes),
+            ("big", self.big),
             ("synonyms", self.synonyms),
             ("left_out", self.left_out),
         ] {
@@ -184,7 +184,16 @@ impl Mix {
 impl Default for Mix {
     fn default() -> Self {
         let kinds = Kinds::default();
-        Self { kinds, digits: 0.3, backgrounds: 0.25, other_sizes: 0.85, synonyms: 0.3, left_out: 0.1 }
+        Self {
+            kinds,
+            monochrome: 0.0,
+            digits: 0.3,
+            backgrounds: 0.25,
+            other_sizes: 0.85,
+            big: 0.5,
+            synonyms: 0.3,
+            left_out: 0.1,
+        }
     }
 }
 
@@ -193,9 +202,8 @@ mod tests {
     use super::{BadMix, Kinds, Mix};
 
     #[test]
-    fn the_ready_made_mixes_are_good() {
+    fn the_default_is_good() {
         assert_eq!(Mix::default().check(), Ok(()));
-        assert_eq!(Mix::first_steps().check(), Ok(()));
     }
 
     #[test]

@@ -18,13 +18,21 @@ pub struct Sample {
 /// Draws a scene and a caption that is true of it. Nothing [held out](super::splits) ever occurs.
 #[must_use]
 pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
+    let monochrome = mix.monochrome > 0.0 && stream.chance(mix.monochrome);
     loop {
-        let statement = draw_statement(stream, mix);
+        let mut statement = draw_statement(stream, mix);
+        if monochrome {
+            statement.groups.iter_mut().for_each(|group| group.colour = Colour::Black);
+            statement.background = statement.background.map(|_| Colour::White);
+        }
         // Rejected: what is held out, what contradicts itself and the few sizes and places that do not go together.
         if !statement.is_consistent() || !statement.is_trainable() {
             continue;
         }
         if let Ok(scene) = statement.scene(stream) {
+            if monochrome && scene.background != Colour::White {
+                continue;
+            }
             let caption = statement.caption(stream, mix);
             return Sample { scene, statement, caption };
         }
@@ -77,7 +85,7 @@ fn group(count: usize, stream: &mut Stream, mix: &Mix) -> Group {
 
 /// A size that will be named.
 fn size(stream: &mut Stream, mix: &Mix) -> Size {
-    match (stream.chance(mix.other_sizes), stream.chance(0.5)) {
+    match (stream.chance(mix.other_sizes), stream.chance(mix.big)) {
         (false, _) => Size::Medium,
         (true, false) => Size::Small,
         (true, true) => Size::Big,
@@ -160,12 +168,47 @@ mod tests {
     }
 
     #[test]
-    fn the_first_steps_are_single_medium_objects_in_plain_words() {
-        for sample in samples(500, Mix::first_steps()) {
+    fn what_is_not_said_is_medium_and_words_can_be_plain() {
+        let kinds = Kinds { single: 1.0, ..Kinds::NONE };
+        let plain = Mix { kinds, backgrounds: 0.0, synonyms: 0.0, left_out: 0.0, ..Mix::default() };
+        for sample in samples(500, plain) {
             assert_eq!(sample.scene.objects.len(), 1);
             assert!(Size::Medium.holds(sample.scene.objects[0].diameter, 1.0));
             assert_eq!(sample.caption, sample.statement.plain());
             assert_eq!(sample.caption.split(' ').count(), 3, "{}", sample.caption);
+        }
+    }
+
+    #[test]
+    fn monochrome_is_black_on_white() {
+        let black_on_white = |sample: &Sample| {
+            let black = sample.scene.objects.iter().all(|object| object.colour == Colour::Black);
+            black && sample.scene.background == Colour::White
+        };
+        let all = Mix { monochrome: 1.0, left_out: 0.0, ..Mix::default() };
+        for sample in samples(500, all) {
+            assert!(black_on_white(&sample), "{sample:?}");
+            assert_eq!(sample.statement.judge(&(&sample.scene).into()), Ok(()), "{sample:?}");
+        }
+        let half = Mix { monochrome: 0.5, ..Mix::default() };
+        let count = samples(2000, half).filter(black_on_white).count();
+        // Five standard errors, and the few that are so by themselves.
+        assert!((880..=1150).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn sizes_come_by_their_shares() {
+        let kinds = Kinds { size: 1.0, ..Kinds::NONE };
+        let mix = Mix { kinds, other_sizes: 0.8, big: 0.75, ..Mix::default() };
+        let count = |size: Size| {
+            let named = |sample: &Sample| sample.statement.groups[0].size == Some(size);
+            samples(4000, mix).filter(named).count()
+        };
+        // Five standard errors; what is left out of a caption has no size.
+        let [small, medium, big] = [Size::Small, Size::Medium, Size::Big].map(count);
+        let named = (small + medium + big) as f64;
+        for (count, share) in [(small, 0.2), (medium, 0.2), (big, 0.6)] {
+            assert!((count as f64 / named - share).abs() < 0.04, "{small} {medium} {big}");
         }
     }
 

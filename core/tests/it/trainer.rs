@@ -130,7 +130,9 @@ fn check_gradients(index: usize) -> Vec<String> {
             f64::from(one(&loss(params).1.inner()))
         };
         let h = CHANGE / 2.0 / length;
-        let numeric = (at(h) - at(-h)) / (2.0 * h);
+        let slope = |h: f64| (at(h) - at(-h)) / (2.0 * h);
+        // Richardson's extrapolation: the third derivative, which is all too large in a network this small, falls out.
+        let numeric = (4.0 * slope(h) - slope(2.0 * h)) / 3.0;
         let (path, close) = (&parameter.path, (numeric - length).abs() < 0.04 * length);
         assert!(close, "{path}: the gradient is {length} long, the loss changes by {numeric}");
         checked.push(path.clone());
