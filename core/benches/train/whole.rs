@@ -6,6 +6,7 @@ use firefall_core::noise::{Purpose, Stream};
 use firefall_core::text::Tokenizer;
 use firefall_core::text::tokenizer_training::train_tokenizer;
 use firefall_core::train::TrainConfig;
+use firefall_core::train::optim::Method;
 use firefall_core::train::trainer::{Trainer, Words};
 use firefall_core::world::draw;
 
@@ -29,8 +30,8 @@ impl WholeSide {
         let caption = |i| draw(&mut Stream::new(config.seed, Purpose::Caption, i), mix).caption;
         let tokenizer = Tokenizer::from_bytes(&train_tokenizer((0..CAPTIONS).map(caption), config.vocabulary)?)?;
         let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
-        let trainer =
-            Trainer::new(config.seed, place.config, Some(&config.model.text), place.training.optim.method, device);
+        // By AdamW, as both sides of the comparison that this row is read beside.
+        let trainer = Trainer::new(config.seed, place.config, Some(&config.model.text), Method::Adamw, device);
         Ok(Self { config, words, trainer })
     }
 }

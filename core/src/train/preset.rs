@@ -186,7 +186,7 @@ fn sampling(steps: usize, cond_scale: f64) -> SamplingConfig {
 }
 
 /// One object, black on white. Colours are most of a picture's variance and none of its form: with all of them from the
-/// first step forms and places do not come for hundreds of thousands of pictures, without they come within about one.
+/// first step forms and places did not come for hundreds of thousands of pictures, without they came within about one.
 fn black_on_white() -> Mix {
     let kinds = Kinds { single: 1.0, size: 2.0, position: 3.0, detailed: 1.0, ..Kinds::NONE };
     Mix { kinds, monochrome: 1.0, digits: 0.0, backgrounds: 0.0, synonyms: 0.0, left_out: 0.0, ..Mix::default() }

@@ -427,7 +427,8 @@ fn changed(folder: &Folder, pictures: &PictureFolder) -> Result<Option<String>, 
         return Ok(None);
     }
     folder.write(PICTURES, now)?;
-    Ok(before.map(|_| "the pictures or captions are not those this run began with; it goes on with these".into()))
+    Ok(before
+        .map(|_| "the pictures or captions are not those this run learnt from so far; it goes on with these".into()))
 }
 
 /// Of a later stage that keeps its weights while the text encoder, which it knows, is trained on.
@@ -435,7 +436,8 @@ fn outdated(config: &TrainConfig, folder: &Folder, left: &VecDeque<usize>) -> Op
     if !left.contains(&0) || !folder.is_behind(0, config.stages[0].steps) {
         return None;
     }
-    let kept = (1..config.stages.len()).find(|&stage| folder.has_checkpoint(stage))?;
+    let trained = |stage: usize| left.contains(&stage) && folder.is_behind(stage, config.stages[stage].steps);
+    let kept = (1..config.stages.len()).find(|&stage| folder.has_checkpoint(stage) && !trained(stage))?;
     let stage = kept + 1;
     Some(format!(
         "stage {stage} knows the text encoder of before, which stage 1 trains on; give stage {stage} more steps"
