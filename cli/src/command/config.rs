@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 115] = [
+const NOTES: [Note; 117] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -110,6 +110,7 @@ const NOTES: [Note; 115] = [
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),
+    ("optim", "text_share", "The share of it for the text encoder, which is trained with the first stage."),
     ("optim", "final_share", "The share of it that is left at the end."),
     ("optim", "warmup", "Steps until it is reached."),
     ("optim", "momentum", "Decay of Muon's mean of gradients."),
@@ -128,6 +129,7 @@ const NOTES: [Note; 115] = [
     ("phases", "until", "Where it ends, as a share of the stage's steps."),
     ("phases", "mix", "What it shows."),
     ("mix", "monochrome", "The share of scenes in black on white, from which forms and places are soonest learnt."),
+    ("mix", "on_white", "The share of the other scenes on white, objects in all colours but that."),
     ("mix", "digits", "The share of digits among the shapes."),
     ("mix", "backgrounds", "The probability that a caption names the background."),
     ("mix", "other_sizes", "The share of small and big where a caption names a size."),

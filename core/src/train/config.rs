@@ -205,8 +205,9 @@ mod tests {
         let training = &TrainConfig::preset("small").unwrap().stages[0];
         let at = |share: f64| training.mix((share * training.steps as f64) as u64);
         assert_eq!(at(0.0), &training.phases[0].mix);
-        assert_eq!(at(0.2), &training.phases[1].mix);
-        assert_eq!(at(0.9), &training.phases[2].mix);
-        assert_eq!(at(2.0), &training.phases[2].mix);
+        assert_eq!(at(0.26), &training.phases[1].mix);
+        assert_eq!(at(0.5), &training.phases[2].mix);
+        assert_eq!(at(0.9), &training.phases[3].mix);
+        assert_eq!(at(2.0), &training.phases[3].mix);
     }
 }

@@ -26,6 +26,9 @@ pub struct OptimConfig {
     pub method: Method,
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
+    /// The share of it at which the text encoder is trained with the first stage. T5's attention has no scale, so that
+    /// at a network's own rate it soon looks at single tokens, deaf to their order.
+    pub text_share: f64,
     /// The share of it that is left at the end.
     pub final_share: f64,
     /// Steps until the learning rate is reached.
@@ -49,6 +52,7 @@ impl Default for OptimConfig {
         Self {
             method: Method::Adamw,
             learning_rate: 1e-3,
+            text_share: 1.0,
             final_share: 0.02,
             warmup: 200,
             momentum: 0.95,
@@ -75,7 +79,8 @@ impl OptimConfig {
         if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
         }
-        let rest = [("final_share", self.final_share), ("weight_decay", self.weight_decay)];
+        let rest =
+            [("text_share", self.text_share), ("final_share", self.final_share), ("weight_decay", self.weight_decay)];
         match rest.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             Some((key, value)) => Err(format!("{key} is {value}; it must be at least 0")),
             None => Ok(()),
@@ -93,9 +98,18 @@ impl OptimConfig {
     }
 }
 
-/// How one parameter is stepped.
+/// How one parameter is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub struct Rule {
+    /// What a step is.
+    pub step: Step,
+    /// Whether it is part of the text encoder, which has a share of the learning rate.
+    pub text: bool,
+}
+
+/// What a step of one parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
     /// By AdamW, with or without decay.
     Adamw {
         /// Whether it loses weight.
@@ -136,6 +150,7 @@ impl Optimizer {
         let matrices: Vec<_> = self.rules.iter().map(Rule::matrix).collect();
         orthogonalize(&mut directions, &matrices);
         let step = |((param, direction), rule): ((Tensor<1>, Tensor<1>), &Rule)| {
+            let rate = if rule.text { rate * config.text_share } else { rate };
             let keep = if rule.decays() { 1.0 - rate * config.weight_decay } else { 1.0 };
             let param = if keep < 1.0 { param * keep as f32 } else { param };
             param - direction * rate as f32
@@ -156,14 +171,14 @@ impl Optimizer {
         for ((grad, (mean, square)), rule) in grads.into_iter().zip(moments).zip(&self.rules) {
             let momentum = if rule.matrix().is_some() { config.momentum } else { b1 };
             let mean = mean * momentum as f32 + grad.clone() * (1.0 - momentum) as f32;
-            let (direction, square) = match rule {
-                Rule::Adamw { .. } => {
+            let (direction, square) = match rule.step {
+                Step::Adamw { .. } => {
                     let square = square * b2 as f32 + grad.clone() * grad * (1.0 - b2) as f32;
                     let size = square.clone().sqrt() * (1.0 / root) as f32 + config.eps as f32;
                     (mean.clone() / size * length as f32, square)
                 }
                 // Nesterov's look ahead.
-                Rule::Muon(_) => (mean.clone() * momentum as f32 + grad * (1.0 - momentum) as f32, square),
+                Step::Muon(_) => (mean.clone() * momentum as f32 + grad * (1.0 - momentum) as f32, square),
             };
             directions.push(direction);
             self.mean.push(mean);
@@ -175,13 +190,13 @@ impl Optimizer {
 
 impl Rule {
     fn decays(&self) -> bool {
-        *self != Self::Adamw { decays: false }
+        self.step != Step::Adamw { decays: false }
     }
 
     fn matrix(&self) -> Option<Matrix> {
-        match self {
-            Self::Muon(matrix) => Some(*matrix),
-            Self::Adamw { .. } => None,
+        match self.step {
+            Step::Muon(matrix) => Some(matrix),
+            Step::Adamw { .. } => None,
         }
     }
 }
@@ -201,15 +216,34 @@ pub fn clip(grads: Flat, max: f64) -> (Flat, Tensor<1>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Matrix, Method, OptimConfig, Optimizer, Rule, clip};
+    use super::{Matrix, Method, OptimConfig, Optimizer, Rule, Step, clip};
     use crate::testing::{Golden, close};
+    use burn::tensor::Tensor;
+
+    fn network(step: Step) -> Rule {
+        Rule { step, text: false }
+    }
+
+    #[test]
+    fn the_text_encoder_goes_at_its_share() {
+        let config = OptimConfig { text_share: 0.25, weight_decay: 0.5, ..OptimConfig::default() };
+        let device = burn::tensor::Device::flex();
+        let start = Tensor::<1>::from_data([1.0f32, -2.0, 3.0], &device);
+        let grad = Tensor::<1>::from_data([0.5f32, 0.1, -0.3], &device);
+        let stepped = |text, rate| {
+            let rule = Rule { step: Step::Adamw { decays: true }, text };
+            let mut optimizer = Optimizer::new(&vec![start.clone()], vec![rule]);
+            optimizer.step(&config, rate, vec![start.clone()], vec![grad.clone()]).remove(0)
+        };
+        close(&stepped(true, 0.4), &stepped(false, 0.1), 0.0);
+    }
 
     #[test]
     fn adamw_takes_the_steps_of_torch() {
         let golden = Golden::read("adamw");
         let config = OptimConfig { learning_rate: 1e-2, weight_decay: 0.01, ..OptimConfig::default() };
         let mut params = vec![golden.flat("in.start")];
-        let mut adamw = Optimizer::new(&params, vec![Rule::Adamw { decays: true }]);
+        let mut adamw = Optimizer::new(&params, vec![network(Step::Adamw { decays: true })]);
         for step in 0..5 {
             params = adamw.step(&config, 1e-2, params, vec![golden.row("in.grads", step)]);
             close(&params[0], &golden.row("out.params", step), 1e-6);
@@ -223,7 +257,7 @@ mod tests {
         let golden = Golden::read("muon");
         let config = OptimConfig { method: Method::Muon, weight_decay: 0.1, ..OptimConfig::default() };
         let mut params = vec![golden.flat("in.start")];
-        let mut muon = Optimizer::new(&params, vec![Rule::Muon(Matrix { rows: 4, cols: 6 })]);
+        let mut muon = Optimizer::new(&params, vec![network(Step::Muon(Matrix { rows: 4, cols: 6 }))]);
         for step in 0..4 {
             params = muon.step(&config, 1e-2, params, vec![golden.row("in.grads", step)]);
             close(&params[0], &golden.row("out.params", step), 2e-6);

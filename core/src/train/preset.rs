@@ -94,19 +94,26 @@ fn unet_text() -> TextConfig {
 
 fn base_training() -> StageTraining {
     StageTraining {
-        steps: 30_000,
+        steps: 18_000,
         batch: 32,
         micro_batch: 8,
         crop: None,
         loss: LossKind::L2,
         weighting: Weighting::default(),
         drop_caption: 0.1,
-        optim: OptimConfig { method: Method::Muon, learning_rate: 3e-3, warmup: 300, ..OptimConfig::default() },
+        optim: OptimConfig {
+            method: Method::Muon,
+            learning_rate: 3e-3,
+            text_share: 0.2,
+            warmup: 300,
+            ..OptimConfig::default()
+        },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.16, mix: black_on_white() },
-            Phase { until: 0.6, mix: one_object() },
-            Phase { until: 1.0, mix: Mix { kinds: mostly_one(), ..Mix::default() } },
+            Phase { until: 0.25, mix: black_on_white() },
+            Phase { until: 0.37, mix: colours_on_white() },
+            Phase { until: 0.55, mix: named_backgrounds() },
+            Phase { until: 1.0, mix: mostly_one() },
         ],
     }
 }
@@ -192,26 +199,31 @@ fn black_on_white() -> Mix {
     Mix { kinds, monochrome: 1.0, digits: 0.0, backgrounds: 0.0, synonyms: 0.0, left_out: 0.0, ..Mix::default() }
 }
 
-/// One object, with all that can be said of one, and no digits: ten forms to tell apart are enough at first.
-fn one_object() -> Mix {
-    let kinds = Kinds { single: 2.0, background: 1.0, size: 1.5, position: 1.5, ..Kinds::NONE };
-    let mix = Mix { digits: 0.0, backgrounds: 0.4, synonyms: 0.05, left_out: 0.0, ..Mix::default() };
-    Mix { kinds, monochrome: 0.3, ..mix }
+/// One object in any colour, on white still.
+fn colours_on_white() -> Mix {
+    let kinds = Kinds { single: 1.5, size: 1.0, position: 1.0, detailed: 1.0, ..Kinds::NONE };
+    Mix { kinds, monochrome: 0.25, on_white: 1.0, ..black_on_white() }
 }
 
-/// All kinds, one object in most.
-fn mostly_one() -> Kinds {
-    Kinds {
+/// One object on a background that every caption names: what colour is whose is the third thing to learn.
+fn named_backgrounds() -> Mix {
+    let kinds = Kinds { background: 1.5, size: 1.5, position: 1.5, detailed: 0.5, ..Kinds::NONE };
+    Mix { kinds, monochrome: 0.15, on_white: 0.2, backgrounds: 1.0, ..black_on_white() }
+}
+
+/// All kinds, one object in most, in words that begin to vary.
+fn mostly_one() -> Mix {
+    let kinds = Kinds {
         single: 3.0,
         background: 2.0,
         size: 2.0,
         position: 2.0,
-        digit: 1.0,
+        digit: 0.7,
         detailed: 1.0,
-        pair: 1.0,
-        relation: 0.7,
-        counting: 0.7,
-        detailed_pair: 0.3,
-        gathering: 0.2,
-    }
+        pair: 0.5,
+        relation: 0.3,
+        counting: 0.5,
+        ..Kinds::NONE
+    };
+    Mix { kinds, digits: 0.1, backgrounds: 0.3, synonyms: 0.15, left_out: 0.05, ..Mix::default() }
 }

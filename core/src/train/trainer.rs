@@ -11,7 +11,7 @@ use super::config::StageTraining;
 use super::data::{Examples, Place, examples};
 use super::ema::Ema;
 use super::muon::Matrix;
-use super::optim::{Method, Optimizer, Rule, clip};
+use super::optim::{Method, Optimizer, Rule, Step, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
 use crate::cascade::{StageConfig, TextModelConfig};
 use crate::nn::Init;
@@ -246,33 +246,33 @@ fn share(cores: usize, parts: usize) -> [usize; 2] {
 /// reads pixels and what writes them is AdamW's under both methods.
 fn rule(method: Method, path: &str, shape: &[usize]) -> Rule {
     let tokens = ["null", "shared", "pos_emb", "latents", "relative_attention_bias"];
-    if shape.len() < 2 || tokens.iter().any(|word| path.contains(word)) {
-        return Rule::Adamw { decays: false };
-    }
+    let decays = shape.len() > 1 && !tokens.iter().any(|word| path.contains(word));
     let outer = ["unet.stem.", "unet.final_conv."].iter().any(|start| path.starts_with(start));
-    if method == Method::Adamw || outer {
-        return Rule::Adamw { decays: true };
-    }
-    Rule::Muon(Matrix { rows: shape[0], cols: shape[1..].iter().product() })
+    let step = match method {
+        Method::Muon if decays && !outer => Step::Muon(Matrix { rows: shape[0], cols: shape[1..].iter().product() }),
+        _ => Step::Adamw { decays },
+    };
+    Rule { step, text: path.starts_with("t5.") }
 }
 
 #[cfg(all(test, feature = "native"))]
 mod tests {
-    use super::{Matrix, Method, Rule, rule, share};
+    use super::{Matrix, Method, Step, rule, share};
 
     #[test]
     fn muon_is_for_the_matrices_within() {
-        let decays = |decays| Rule::Adamw { decays };
+        let decays = |decays| Step::Adamw { decays };
         for (path, shape, adamw, muon) in [
             ("t5.shared", &[512, 128][..], decays(false), decays(false)),
-            ("t5.blocks.0.attention.q.weight", &[128, 96], decays(true), Rule::Muon(Matrix { rows: 128, cols: 96 })),
+            ("t5.blocks.0.attention.q.weight", &[128, 96], decays(true), Step::Muon(Matrix { rows: 128, cols: 96 })),
             ("unet.stem.convs.0.weight", &[16, 5, 3, 3], decays(true), decays(true)),
             ("unet.final_conv.weight", &[3, 16, 3, 3], decays(true), decays(true)),
-            ("unet.final_block.b.weight", &[16, 32, 3, 3], decays(true), Rule::Muon(Matrix { rows: 16, cols: 288 })),
+            ("unet.final_block.b.weight", &[16, 32, 3, 3], decays(true), Step::Muon(Matrix { rows: 16, cols: 288 })),
             ("unet.mid.g", &[64], decays(false), decays(false)),
         ] {
-            assert_eq!(rule(Method::Adamw, path, shape), adamw, "{path}");
-            assert_eq!(rule(Method::Muon, path, shape), muon, "{path}");
+            assert_eq!(rule(Method::Adamw, path, shape).step, adamw, "{path}");
+            assert_eq!(rule(Method::Muon, path, shape).step, muon, "{path}");
+            assert_eq!(rule(Method::Muon, path, shape).text, path.starts_with("t5"), "{path}");
         }
     }
 

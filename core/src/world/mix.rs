@@ -41,6 +41,8 @@ pub struct Mix {
     /// The share of scenes in black on white. Without colours to tell apart, forms and places are learnt from far fewer
     /// pictures.
     pub monochrome: f64,
+    /// The share of the other scenes on white, objects in all colours but that.
+    pub on_white: f64,
     /// The share of digits among the shapes of all kinds but `digit`.
     pub digits: f64,
     /// The probability that a caption names the background, in all kinds but `background`, which always does.
@@ -166,6 +168,7 @@ impl Mix {
         }
         for (knob, value) in [
             ("monochrome", self.monochrome),
+            ("on_white", self.on_white),
             ("digits", self.digits),
             ("backgrounds", self.backgrounds),
             ("other_sizes", self.other_sizes),
@@ -187,6 +190,7 @@ impl Default for Mix {
         Self {
             kinds,
             monochrome: 0.0,
+            on_white: 0.0,
             digits: 0.3,
             backgrounds: 0.25,
             other_sizes: 0.85,

@@ -19,10 +19,13 @@ pub struct Sample {
 #[must_use]
 pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
     let monochrome = mix.monochrome > 0.0 && stream.chance(mix.monochrome);
+    let on_white = monochrome || (mix.on_white > 0.0 && stream.chance(mix.on_white));
     loop {
         let mut statement = draw_statement(stream, mix);
         if monochrome {
             statement.groups.iter_mut().for_each(|group| group.colour = Colour::Black);
+        }
+        if on_white {
             statement.background = statement.background.map(|_| Colour::White);
         }
         // Rejected: what is held out, what contradicts itself and the few sizes and places that do not go together.
@@ -30,7 +33,7 @@ pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
             continue;
         }
         if let Ok(scene) = statement.scene(stream) {
-            if monochrome && scene.background != Colour::White {
+            if on_white && scene.background != Colour::White {
                 continue;
             }
             let caption = statement.caption(stream, mix);
@@ -194,6 +197,18 @@ mod tests {
         let count = samples(2000, half).filter(black_on_white).count();
         // Five standard errors, and the few that are so by themselves.
         assert!((880..=1150).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn on_white_keeps_the_colours_of_objects() {
+        let mix = Mix { on_white: 1.0, ..Mix::default() };
+        let mut colours = std::collections::HashSet::new();
+        for sample in samples(1000, mix) {
+            assert_eq!(sample.scene.background, Colour::White, "{sample:?}");
+            assert_eq!(sample.statement.judge(&(&sample.scene).into()), Ok(()), "{sample:?}");
+            colours.extend(sample.scene.objects.iter().map(|object| object.colour));
+        }
+        assert_eq!(colours.len(), Colour::ALL.len() - 1, "all but white");
     }
 
     #[test]
