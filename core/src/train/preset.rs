@@ -110,10 +110,9 @@ fn base_training() -> StageTraining {
         },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.25, mix: black_on_white() },
-            Phase { until: 0.37, mix: colours_on_white() },
-            Phase { until: 0.55, mix: named_backgrounds() },
-            Phase { until: 1.0, mix: mostly_one() },
+            Phase { until: 0.2, mix: black_on_white() },
+            Phase { until: 0.4, mix: colours_on_white() },
+            Phase { until: 1.0, mix: any_background() },
         ],
     }
 }
@@ -205,25 +204,11 @@ fn colours_on_white() -> Mix {
     Mix { kinds, monochrome: 0.25, on_white: 1.0, ..black_on_white() }
 }
 
-/// One object on a background that every caption names: what colour is whose is the third thing to learn.
-fn named_backgrounds() -> Mix {
-    let kinds = Kinds { background: 1.5, size: 1.5, position: 1.5, detailed: 0.5, ..Kinds::NONE };
-    Mix { kinds, monochrome: 0.15, on_white: 0.2, backgrounds: 1.0, ..black_on_white() }
-}
-
-/// All kinds, one object in most, in words that begin to vary.
-fn mostly_one() -> Mix {
-    let kinds = Kinds {
-        single: 3.0,
-        background: 2.0,
-        size: 2.0,
-        position: 2.0,
-        digit: 0.7,
-        detailed: 1.0,
-        pair: 0.5,
-        relation: 0.3,
-        counting: 0.5,
-        ..Kinds::NONE
-    };
-    Mix { kinds, digits: 0.1, backgrounds: 0.3, synonyms: 0.15, left_out: 0.05, ..Mix::default() }
+/// One object on any background, which half of the captions name, in words that begin to vary. Many are on white still:
+/// without them the forms were lost, and where all captions named their background, a prompt without one was taken for it.
+/// Pairs, numbers and digits want a longer run than this one.
+fn any_background() -> Mix {
+    let kinds = Kinds { single: 2.0, background: 2.0, size: 2.0, position: 2.0, detailed: 1.0, ..Kinds::NONE };
+    let words = Mix { backgrounds: 0.4, synonyms: 0.1, left_out: 0.05, ..black_on_white() };
+    Mix { kinds, monochrome: 0.1, on_white: 0.4, ..words }
 }

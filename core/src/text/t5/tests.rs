@@ -35,6 +35,9 @@ fn first_values_have_the_deviations_of_t5() {
         (&block.attn.o.weight, 512f32.powf(-0.5)),
         (&block.ff.wo.weight, 2048f32.powf(-0.5)),
     ];
+    // Not of T5: order is heard from the start.
+    let bias = deviation(&encoder.relative_attention_bias.weight);
+    assert!((bias - 1.0).abs() < 0.2, "{bias}");
     for (weight, expected) in expected {
         let actual = deviation(weight);
         assert!((actual / expected - 1.0).abs() < 0.02, "{actual} for {expected}");
