@@ -204,10 +204,11 @@ mod tests {
     fn phases_follow_each_other() {
         let training = &TrainConfig::preset("small").unwrap().stages[0];
         let at = |share: f64| training.mix((share * training.steps as f64) as u64);
-        assert_eq!(at(0.0), &training.phases[0].mix);
-        assert_eq!(at(0.26), &training.phases[1].mix);
-        assert_eq!(at(0.5), &training.phases[2].mix);
-        assert_eq!(at(0.9), &training.phases[3].mix);
-        assert_eq!(at(2.0), &training.phases[3].mix);
+        let mut begin = 0.0;
+        for phase in &training.phases {
+            assert_eq!((at(begin + 0.01), at(phase.until - 0.01)), (&phase.mix, &phase.mix));
+            begin = phase.until;
+        }
+        assert_eq!((at(0.0), at(2.0)), (&training.phases[0].mix, &training.phases.last().unwrap().mix));
     }
 }
