@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 117] = [
+const NOTES: [Note; 118] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -130,6 +130,7 @@ const NOTES: [Note; 117] = [
     ("phases", "mix", "What it shows."),
     ("mix", "monochrome", "The share of scenes in black on white, from which forms and places are soonest learnt."),
     ("mix", "on_white", "The share of the other scenes on white, objects in all colours but that."),
+    ("mix", "grays", "The share of what is left in black, gray and white, each on each."),
     ("mix", "digits", "The share of digits among the shapes."),
     ("mix", "backgrounds", "The probability that a caption names the background."),
     ("mix", "other_sizes", "The share of small and big where a caption names a size."),

@@ -110,8 +110,9 @@ fn base_training() -> StageTraining {
         },
         ema: EmaConfig { beta: 0.998, update_every: 4, ..EmaConfig::default() },
         phases: vec![
-            Phase { until: 0.2, mix: black_on_white() },
-            Phase { until: 0.4, mix: colours_on_white() },
+            Phase { until: 0.17, mix: black_on_white() },
+            Phase { until: 0.27, mix: light_alone() },
+            Phase { until: 0.42, mix: colours_on_white() },
             Phase { until: 1.0, mix: any_background() },
         ],
     }
@@ -198,10 +199,16 @@ fn black_on_white() -> Mix {
     Mix { kinds, monochrome: 1.0, digits: 0.0, backgrounds: 0.0, synonyms: 0.0, left_out: 0.0, ..Mix::default() }
 }
 
-/// One object in any colour, on white still.
+/// Black, gray and white on one another, so that an object is not what is dark, and words are heard by their place.
+fn light_alone() -> Mix {
+    let kinds = Kinds { background: 2.0, size: 1.0, position: 2.0, detailed: 1.0, ..Kinds::NONE };
+    Mix { kinds, monochrome: 0.2, grays: 1.0, backgrounds: 0.7, ..black_on_white() }
+}
+
+/// One object in any colour, on white; the rest as before.
 fn colours_on_white() -> Mix {
-    let kinds = Kinds { single: 1.5, size: 1.0, position: 1.0, detailed: 1.0, ..Kinds::NONE };
-    Mix { kinds, monochrome: 0.25, on_white: 1.0, ..black_on_white() }
+    let kinds = Kinds { single: 1.5, background: 0.5, size: 1.0, position: 1.0, detailed: 1.0, ..Kinds::NONE };
+    Mix { kinds, monochrome: 0.1, on_white: 0.75, grays: 1.0, backgrounds: 0.3, ..black_on_white() }
 }
 
 /// One object on any background, which half of the captions name, in words that begin to vary. Many are on white still:
@@ -210,5 +217,5 @@ fn colours_on_white() -> Mix {
 fn any_background() -> Mix {
     let kinds = Kinds { single: 2.0, background: 2.0, size: 2.0, position: 2.0, detailed: 1.0, ..Kinds::NONE };
     let words = Mix { backgrounds: 0.4, synonyms: 0.1, left_out: 0.05, ..black_on_white() };
-    Mix { kinds, monochrome: 0.1, on_white: 0.4, ..words }
+    Mix { kinds, monochrome: 0.05, on_white: 0.35, grays: 0.15, ..words }
 }

@@ -43,6 +43,8 @@ pub struct Mix {
     pub monochrome: f64,
     /// The share of the other scenes on white, objects in all colours but that.
     pub on_white: f64,
+    /// The share of what is left in black, gray and white, each on each: what an object is, apart from being dark.
+    pub grays: f64,
     /// The share of digits among the shapes of all kinds but `digit`.
     pub digits: f64,
     /// The probability that a caption names the background, in all kinds but `background`, which always does.
@@ -169,6 +171,7 @@ impl Mix {
         for (knob, value) in [
             ("monochrome", self.monochrome),
             ("on_white", self.on_white),
+            ("grays", self.grays),
             ("digits", self.digits),
             ("backgrounds", self.backgrounds),
             ("other_sizes", self.other_sizes),
@@ -191,6 +194,7 @@ impl Default for Mix {
             kinds,
             monochrome: 0.0,
             on_white: 0.0,
+            grays: 0.0,
             digits: 0.3,
             backgrounds: 0.25,
             other_sizes: 0.85,

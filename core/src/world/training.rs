@@ -4,6 +4,9 @@ use super::mix::Kind;
 use super::{Colour, Group, Mix, Region, Relation, Scene, Shape, Size, Statement};
 use crate::noise::Stream;
 
+/// Colours that differ in light alone.
+const GRAYS: [Colour; 3] = [Colour::Black, Colour::Gray, Colour::White];
+
 /// One training draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -18,26 +21,60 @@ pub struct Sample {
 /// Draws a scene and a caption that is true of it. Nothing [held out](super::splits) ever occurs.
 #[must_use]
 pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
-    let monochrome = mix.monochrome > 0.0 && stream.chance(mix.monochrome);
-    let on_white = monochrome || (mix.on_white > 0.0 && stream.chance(mix.on_white));
+    let palette = Palette::draw(stream, mix);
     loop {
         let mut statement = draw_statement(stream, mix);
-        if monochrome {
-            statement.groups.iter_mut().for_each(|group| group.colour = Colour::Black);
-        }
-        if on_white {
-            statement.background = statement.background.map(|_| Colour::White);
-        }
+        palette.paint(&mut statement, stream);
         // Rejected: what is held out, what contradicts itself and the few sizes and places that do not go together.
         if !statement.is_consistent() || !statement.is_trainable() {
             continue;
         }
         if let Ok(scene) = statement.scene(stream) {
-            if on_white && scene.background != Colour::White {
+            if !palette.backgrounds().contains(&scene.background) {
                 continue;
             }
             let caption = statement.caption(stream, mix);
             return Sample { scene, statement, caption };
+        }
+    }
+}
+
+/// The colours of a scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Palette {
+    BlackOnWhite,
+    OnWhite,
+    Grays,
+    All,
+}
+
+impl Palette {
+    fn draw(stream: &mut Stream, mix: &Mix) -> Self {
+        let mut chance = |share: f64| share > 0.0 && stream.chance(share);
+        let palettes = [(Self::BlackOnWhite, mix.monochrome), (Self::OnWhite, mix.on_white), (Self::Grays, mix.grays)];
+        palettes.into_iter().find(|&(_, share)| chance(share)).map_or(Self::All, |(palette, _)| palette)
+    }
+
+    fn backgrounds(self) -> &'static [Colour] {
+        match self {
+            Self::BlackOnWhite | Self::OnWhite => &[Colour::White],
+            Self::Grays => &GRAYS,
+            Self::All => &Colour::ALL,
+        }
+    }
+
+    /// Puts colours of the palette in the place of all that are said.
+    fn paint(self, statement: &mut Statement, stream: &mut Stream) {
+        let objects: Option<&[Colour]> = match self {
+            Self::BlackOnWhite => Some(&[Colour::Black]),
+            Self::Grays => Some(&GRAYS),
+            Self::OnWhite | Self::All => None,
+        };
+        if let Some(colours) = objects {
+            statement.groups.iter_mut().for_each(|group| group.colour = *stream.pick(colours));
+        }
+        if self != Self::All {
+            statement.background = statement.background.map(|_| *stream.pick(self.backgrounds()));
         }
     }
 }
@@ -136,7 +173,7 @@ fn gather(statement: &mut Statement, stream: &mut Stream, mix: &Mix) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sample, draw};
+    use super::{GRAYS, Sample, draw};
     use crate::noise::{Purpose, Stream};
     use crate::world::mix::Kind;
     use crate::world::splits::HELD_OUT_PAIRS;
@@ -209,6 +246,18 @@ mod tests {
             colours.extend(sample.scene.objects.iter().map(|object| object.colour));
         }
         assert_eq!(colours.len(), Colour::ALL.len() - 1, "all but white");
+    }
+
+    #[test]
+    fn grays_are_on_grays_in_every_pair() {
+        let mix = Mix { grays: 1.0, ..Mix::default() };
+        let mut pairs = std::collections::HashSet::new();
+        for sample in samples(1000, mix) {
+            assert_eq!(sample.statement.judge(&(&sample.scene).into()), Ok(()), "{sample:?}");
+            pairs.extend(sample.scene.objects.iter().map(|object| (object.colour, sample.scene.background)));
+        }
+        assert!(pairs.iter().all(|pair| GRAYS.contains(&pair.0) && GRAYS.contains(&pair.1)), "{pairs:?}");
+        assert_eq!(pairs.len(), 6, "{pairs:?}");
     }
 
     #[test]
