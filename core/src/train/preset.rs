@@ -211,7 +211,7 @@ fn colours_on_white() -> Mix {
     Mix { kinds, monochrome: 0.1, on_white: 0.75, grays: 1.0, backgrounds: 0.3, ..black_on_white() }
 }
 
-/// One object on any background, which half of the captions name, in words that begin to vary. Many are on white still:
+/// One object on any background, which about half of the captions name, in words that begin to vary. Many are on white still:
 /// without them the forms were lost, and where all captions named their background, a prompt without one was taken for it.
 /// Pairs, numbers and digits want a longer run than this one.
 fn any_background() -> Mix {
