@@ -63,7 +63,7 @@ pub struct T5Encoder {
 }
 
 impl T5Encoder {
-    /// With T5's own initial values; `config` has passed [`T5Config::validate`].
+    /// With T5's own initial values but for louder position biases; `config` has passed [`T5Config::validate`].
     pub fn new(init: &mut Init<'_>, config: &T5Config) -> Self {
         Self {
             shared: init.normal([config.vocab_size, config.d_model], 1.0),

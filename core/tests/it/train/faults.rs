@@ -171,7 +171,7 @@ fn a_config_that_makes_no_sense_names_its_key() {
         (|c| c.stages[0].phases[0].until = f64::NAN, "stages[0].phases[0].until is NaN"),
         (
             |c| (c.stages[0].phases[0].until, c.stages[0].phases[1].until) = (0.25, 0.01),
-            "phases[1].until is 0.01; it must be above 0.25",
+            "stages[0].phases[1].until is 0.01; it must be above 0.25",
         ),
         (|c| c.stages[0].weighting = Weighting::MinSnr { gamma: -1.0 }, "stages[0].weighting.min_snr.gamma is -1"),
         (|c| c.stages[1].weighting = Weighting::MinSnr { gamma: 0.0 }, "weighting.min_snr.gamma is 0"),
