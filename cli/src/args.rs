@@ -197,10 +197,14 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct WorldArgs {
     /// The contact sheet to write (PNG)
-    #[arg(long, value_name = "FILE", required_unless_present = "calibrate")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["calibrate", "read"])]
     pub sheet: Option<PathBuf>,
 
-    /// Print how the parser, the judge of `firefall eval`, reads N scenes, clean and degraded like a model's output
+    /// Print what the parser, the judge of `firefall eval`, reads in a picture: the background, then an object a line
+    #[arg(long, value_name = "FILE")]
+    pub read: Option<PathBuf>,
+
+    /// Print how the parser reads N scenes, clean and degraded like a model's output
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::count)]
     pub calibrate: Option<usize>,
 

@@ -106,6 +106,19 @@ fn world_writes_a_sheet_once() {
 }
 
 #[test]
+fn the_parser_reads_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.png");
+    succeed(&["world", "--sheet", text(&path), "--count", "1", "--size", "128", "--seed", "3"]);
+    let told = succeed(&["world", "--read", text(&path)]);
+    let mut lines = told.lines();
+    assert!(lines.next().unwrap().ends_with(" background"), "{told}");
+    assert!(lines.clone().count() > 0 && lines.all(|line| line.contains(", diameter 0.")), "{told}");
+    std::fs::write(&path, "no picture").unwrap();
+    assert!(fail(1, &["world", "--read", text(&path)]).contains("one.png"));
+}
+
+#[test]
 fn configs_are_commented_and_parse() {
     for kind in ["train", "model"] {
         let config = succeed(&["config", kind]);

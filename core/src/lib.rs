@@ -9,6 +9,8 @@ pub mod diffusion;
 pub mod image;
 pub mod nn;
 pub mod noise;
+#[cfg(feature = "png")]
+pub mod png;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -99,7 +99,8 @@ impl Drop for Trial {
     }
 }
 
-/// Tries every kernel on `device` against its plain body and, where all agree, lets them run there from now on.
+/// Tries `device` against known answers, the plain bodies on the CPU: first its own operations, then every kernel. Where
+/// all agree, the kernels run there from now on.
 ///
 /// Devices without hand-written WGSL (flex) have nothing to prove and pass, and so do devices that have proven
 /// themselves. Of two calls at once for a device the first decides. Call it once, before generating or training; without
@@ -114,24 +115,30 @@ pub async fn self_test(device: &Device) -> Result<(), String> {
         return Ok(());
     }
     let Some(trial) = Trial::begin(key) else { return Ok(()) };
-    let want = run_all(&device).await.map_err(|e| format!("a plain op failed: {e}"))?;
+    // What is right is known from the CPU, so that a device whose own operations are wrong is found as well.
+    let known = run_all(&Device::flex()).await.map_err(|e| format!("a plain op failed on the CPU: {e}"))?;
+    let plain = run_all(&device).await.map_err(|e| format!("a plain op failed: {e}"))?;
+    compare("the device", &known, &plain)?;
     trial.use_kernels();
     let got = run_all(&device).await.map_err(|e| format!("a kernel was refused: {e}"))?;
-    for ((op, want), (_, got)) in want.iter().zip(&got) {
-        compare(op, want, got)?;
-    }
+    compare("the kernel", &known, &got)?;
     trial.succeed()
 }
 
-fn compare(op: &str, want: &[f32], got: &[f32]) -> Result<(), String> {
-    let off = want.iter().zip(got).position(|(w, g)| !(w - g).abs().le(&(1e-4 * (1.0 + w.abs()))));
-    match off {
-        Some(i) => Err(format!("{op}: element {i} should be {}, the kernel says {}", want[i], got[i])),
-        None => Ok(()),
+/// The values of some ops.
+type Answers = Vec<(&'static str, Vec<f32>)>;
+
+fn compare(who: &str, known: &Answers, got: &Answers) -> Result<(), String> {
+    for ((op, known), (_, got)) in known.iter().zip(got) {
+        let off = known.iter().zip(got).position(|(k, g)| !(k - g).abs().le(&(1e-4 * (1.0 + k.abs()))));
+        if let Some(i) = off {
+            return Err(format!("{op}: element {i} should be {}, {who} says {}", known[i], got[i]));
+        }
     }
+    Ok(())
 }
 
-async fn run_all(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, String> {
+async fn run_all(device: &Device) -> Result<Answers, String> {
     let wave = |n: usize, phase: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.7 + phase).sin()).collect() };
     // More pixels than a workgroup, and not a multiple of it.
     let map = |phase| Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 9 * 15, phase), [2, 5, 9, 15]), device);

@@ -5,8 +5,10 @@
 mod bench;
 mod goldens;
 mod shell;
+mod system;
 mod test;
 mod tidy;
+mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,8 +34,14 @@ enum Task {
         /// Only these scripts, by their names without ending
         scripts: Vec<String>,
     },
-    /// The benchmarks
-    Bench,
+    /// The benchmarks, or with `web` those of the page
+    Bench {
+        /// Which; all that need no browser if it is left out
+        #[arg(value_enum)]
+        which: Option<bench::Which>,
+    },
+    /// The web demo: build it and serve it here, or write it to web/dist
+    Web(web::WebArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +49,9 @@ fn main() -> ExitCode {
         Task::Test => test::gate(&root),
         Task::Tidy => tidy::run(&root),
         Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
-        Task::Bench => bench::run_all(&root),
+        Task::Bench { which: None } => bench::run_all(&root),
+        Task::Bench { which: Some(bench::Which::Web) } => web::bench(&root),
+        Task::Web(args) => web::run(&root, &args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,23 +3,32 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::shell::{cargo, output, run, succeeds, target_dir};
-use crate::tidy;
+use crate::shell::{cargo, output, run, target_dir};
+use crate::system::software_gpu;
+use crate::{tidy, web};
 
 /// The compiler whose lints the code keeps.
 const COMPILER: &str = "rustc 1.95.";
 const WASM: &str = "wasm32-unknown-unknown";
+/// Everything but this program, in the words of cargo. What this program is made of would switch on features of what
+/// Burn is made of, and Burn be built twice.
+pub(crate) const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
 /// Stops at the first thing that fails.
 pub(crate) fn gate(root: &Path) -> Result<()> {
     run(cargo(root).args(["fmt", "--all", "--check"])).context("run `cargo fmt`")?;
     tidy::run(root)?;
     software_gpu()?;
-    run(cargo(root).args(["clippy", "--release", "--workspace", "--all-targets"]).args(lints(root)))?;
+    for members in [&PRODUCT[..], &["-p", "xtask"]] {
+        run(cargo(root).args(["clippy", "--release", "--all-targets"]).args(members).args(lints(root)))?;
+    }
     wasm(root)?;
-    run(cargo(root).args(["test", "--release", "--workspace"]))
+    for members in [&PRODUCT[..], &["-p", "xtask"]] {
+        run(cargo(root).args(["test", "--release"]).args(members))?;
+    }
+    web::test(root)
 }
 
 /// Warnings are errors, but only those of the compiler the code was written with: another one has other lints.
@@ -28,88 +37,22 @@ fn lints(root: &Path) -> &'static [&'static str] {
     if version.is_ok_and(|version| version.contains(COMPILER)) { &["--", "-D", "warnings"] } else { &[] }
 }
 
-/// The core compiles for the browser. In a target folder of its own: its features are fewer, and would otherwise make
-/// the next build start over.
+/// The program of the page keeps the lints. In a target folder of its own: its features are fewer, and would otherwise
+/// make the next build start over.
 fn wasm(root: &Path) -> Result<()> {
+    wasm_target(root)?;
+    let target = target_dir(root).join("wasm-check");
+    let mut clippy = cargo(root);
+    clippy.args(["clippy", "--release", "--target", WASM, "-p", "firefall-web", "--target-dir"]).arg(target);
+    run(clippy.args(lints(root)))
+}
+
+/// The standard library for the browser.
+pub(crate) fn wasm_target(root: &Path) -> Result<()> {
     let installed = output(Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root));
     // Without rustup the target may be there all the same; cargo will tell.
     if installed.is_ok_and(|list| !list.lines().any(|line| line.trim() == WASM)) {
         run(Command::new("rustup").args(["target", "add", WASM]).current_dir(root))?;
     }
-    run(cargo(root)
-        .args(["check", "--release", "--target", WASM, "-p", "firefall-core", "--target-dir"])
-        .arg(target_dir(root).join("wasm-check")))
-}
-
-/// Kernels are tested on lavapipe where there is no GPU. Asked before anything that takes long: without a driver half of
-/// the tests fail.
-fn software_gpu() -> Result<()> {
-    if !cfg!(target_os = "linux") || (has_driver() && has_loader()) {
-        return Ok(());
-    }
-    let install = ["apt-get", "install", "-y", "libvulkan1", "mesa-vulkan-drivers"];
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    let apt = succeeds(Command::new("apt-get").arg("--version"));
-    if apt && (root || succeeds(Command::new("sudo").args(["-n", "true"]))) {
-        let apt_get = |args: &[&str]| {
-            let words = [if root { &[][..] } else { &["sudo", "-n"] }, args].concat();
-            let mut command = Command::new(words[0]);
-            command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
-            command
-        };
-        // An old list of packages may still do.
-        let _ = run(&mut apt_get(&["apt-get", "update"]));
-        return run(&mut apt_get(&install));
-    }
-    bail!("no Vulkan driver, which the tests of the kernels need; on Debian: sudo {}", install.join(" "));
-}
-
-/// Whether a Vulkan driver, lavapipe or that of a GPU vendor, is installed.
-fn has_driver() -> bool {
-    if ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some()) {
-        return true;
-    }
-    ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.flatten())
-        .any(|entry| entry.file_name().to_str().is_some_and(is_driver))
-}
-
-/// `lvp_icd.x86_64.json`, `nvidia_icd.json`, and whatever other vendors there are.
-fn is_driver(name: &str) -> bool {
-    name.contains("_icd") && name.ends_with(".json")
-}
-
-/// Whether there is the library that finds drivers; containers for CUDA have a driver without it.
-fn has_loader() -> bool {
-    // Not every user has /sbin on the path. Where nothing lists the libraries, the tests will tell.
-    let list = ["ldconfig", "/sbin/ldconfig"].iter().find_map(|name| output(Command::new(name).arg("-p")).ok());
-    list.is_none_or(|list| lists_loader(&list))
-}
-
-fn lists_loader(list: &str) -> bool {
-    list.lines().any(|line| line.trim_start().starts_with("libvulkan.so.1 "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_driver, lists_loader};
-
-    #[test]
-    fn drivers_of_all_vendors_count() {
-        for name in
-            ["lvp_icd.x86_64.json", "lvp_icd.json", "nvidia_icd.json", "radeon_icd.x86_64.json", "intel_icd.json"]
-        {
-            assert!(is_driver(name), "{name}");
-        }
-        assert!(!is_driver("README") && !is_driver("lvp_icd.json.bak") && !is_driver("layer.json"));
-    }
-
-    #[test]
-    fn the_loader_is_not_a_driver() {
-        let driver = "2 libs found\n\tlibvulkan_lvp.so (libc6,x86-64) => /lib/libvulkan_lvp.so\n";
-        assert!(!lists_loader(driver));
-        assert!(lists_loader(&format!("{driver}\tlibvulkan.so.1 (libc6,x86-64) => /lib/libvulkan.so.1\n")));
-    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a user can ask for.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::config::{MAX_STD, ModelConfig, is_number};
 use crate::diffusion::SamplerKind;
@@ -121,6 +122,27 @@ impl Request {
     #[must_use]
     pub fn stages_of(&self, config: &ModelConfig) -> usize {
         self.stop_after.unwrap_or(config.stages.len())
+    }
+
+    /// What a picture of this request says of how it was made: the name of the model and, for each stage that runs, what
+    /// the request or the model chose.
+    #[must_use]
+    pub fn described(&self, config: &ModelConfig) -> Value {
+        let asked = |i: usize| self.stages.get(i).copied().unwrap_or_default();
+        let stages: Vec<Value> = config.stages[..self.stages_of(config)]
+            .iter()
+            .enumerate()
+            .map(|(i, stage)| {
+                let (asked, own) = (asked(i), &stage.sampling);
+                json!({
+                    "size": stage.size,
+                    "sampler": asked.sampler.unwrap_or(own.sampler).name(),
+                    "steps": asked.steps.unwrap_or(own.steps),
+                    "cond_scale": asked.cond_scale.unwrap_or(own.cond_scale),
+                })
+            })
+            .collect();
+        json!({ "model": config.name, "stages": stages })
     }
 
     /// Checks the request against a model.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use firefall_core::cascade::{Event, Model, PictureRequest, Request, StageSettings};
-use serde_json::{Value, json};
 
 use self::plan::Job;
 use crate::args::SampleArgs;
@@ -50,7 +49,7 @@ pub(super) fn run(args: &SampleArgs) -> Result<()> {
     progress.done();
     if let Some(file) = &args.sheet {
         let wishes: Vec<PictureRequest> = jobs.iter().map(|job| job.picture.clone()).collect();
-        let origin = contact::origin(&model, settings(&model, &asked), &wishes);
+        let origin = contact::origin(&model, asked.described(&model.config), &wishes);
         let columns = contact::columns(made.len());
         let path = contact::write_sheet(file, &made, columns, &origin, Existing::named(args.force))?;
         say(&path.display().to_string());
@@ -106,30 +105,12 @@ fn stages(args: &SampleArgs, model: &Model) -> Result<Vec<StageSettings>> {
     Ok(settings)
 }
 
-/// How every picture is made, for its file.
-fn settings(model: &Model, request: &Request) -> Value {
-    let stages: Vec<Value> = model.config.stages[..request.stages_of(&model.config)]
-        .iter()
-        .zip(&request.stages)
-        .map(|(stage, asked)| {
-            let sampling = &stage.sampling;
-            json!({
-                "size": stage.size,
-                "sampler": asked.sampler.unwrap_or(sampling.sampler).name(),
-                "steps": asked.steps.unwrap_or(sampling.steps),
-                "cond_scale": asked.cond_scale.unwrap_or(sampling.cond_scale),
-            })
-        })
-        .collect();
-    json!({ "model": model.config.name, "stages": stages })
-}
-
 fn origin(job: &Job, model: &Arc<Model>, request: &Request) -> Origin {
     Origin {
         prompt: Some(job.picture.prompt.clone()),
         negative: job.picture.negative.clone(),
         seed: Some(job.picture.seed),
-        settings: Some(settings(model, request)),
+        settings: Some(request.described(&model.config)),
         model: Some(model.hash.clone()),
     }
 }

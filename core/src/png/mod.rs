@@ -6,24 +6,46 @@
 
 mod read;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 
-use anyhow::{Context, Result, anyhow, bail};
-use firefall_core::image::Picture;
-use png::text_metadata::{ITXtChunk, TEXtChunk};
+use ::png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde_json::Value;
 
-use crate::files::{Existing, write_whole};
+use crate::image::Picture;
 
-pub use read::{Texts, read};
+pub use read::{Texts, parse};
 
-/// Largest file that is read, bytes.
-const FILE_MAX: u64 = 64 << 20;
 /// Longest text, bytes; the same for writing and reading, so that what is written can be read.
-pub(crate) const TEXT_MAX: usize = 64 << 10;
+pub const TEXT_MAX: usize = 64 << 10;
 /// All texts of a file together, bytes.
 const TEXTS_MAX: usize = 1 << 20;
+
+/// Why a PNG file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PngError {
+    /// A text that no picture holds.
+    #[error("the {key} is {bytes} bytes long; a picture holds at most {TEXT_MAX}")]
+    TooLong {
+        /// Its keyword.
+        key: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A picture without pixels, or with more than the format counts.
+    #[error("a picture of {width} x {height} pixels is no PNG")]
+    Size {
+        /// Pixels in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// What the system says.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What is wrong with the file.
+    #[error("{0}")]
+    Bad(String),
+}
 
 /// How a picture was made; what is not known is left out.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,56 +79,51 @@ impl Origin {
     ///
     /// # Errors
     /// Names the text of more than 64 KiB.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), PngError> {
         self.texts().iter().try_for_each(|(key, text)| check(key, text))
     }
 }
 
-fn check(key: &str, text: &str) -> Result<()> {
+fn check(key: &'static str, text: &str) -> Result<(), PngError> {
     if text.len() > TEXT_MAX {
-        bail!("the {key} is {} bytes long; a picture holds at most {TEXT_MAX}", text.len());
+        return Err(PngError::TooLong { key, bytes: text.len() });
     }
     Ok(())
 }
 
-/// Writes `picture` to `path` with its origin, whole or not at all; returns the path it got, see [`Existing`].
+/// Writes a PNG file with its origin.
 ///
 /// # Errors
-/// Names the path: what [`write_whole`] says, a picture without pixels, or a text of more than 64 KiB.
-pub fn write(path: &Path, picture: &Picture, origin: &Origin, existing: Existing) -> Result<PathBuf> {
-    write_whole(path, existing, |out| encode(out, picture, origin))
-}
-
-/// Writes the PNG into `out`.
-fn encode(out: &mut dyn Write, picture: &Picture, origin: &Origin) -> Result<()> {
+/// What `out` says, a picture without pixels, or a text of more than 64 KiB.
+pub fn encode(out: &mut dyn Write, picture: &Picture, origin: &Origin) -> Result<(), PngError> {
     let texts = origin.texts();
     texts.iter().try_for_each(|(key, text)| check(key, text))?;
     let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0);
     let (Some(width), Some(height)) = (side(picture.width), side(picture.height)) else {
-        bail!("a picture of {} x {} pixels is no PNG", picture.width, picture.height);
+        return Err(PngError::Size { width: picture.width, height: picture.height });
     };
-    let mut encoder = png::Encoder::new(out, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
-    let mut writer = encoder.write_header().map_err(plain)?;
+    let mut encoder = ::png::Encoder::new(out, width, height);
+    encoder.set_color(::png::ColorType::Rgb);
+    encoder.set_depth(::png::BitDepth::Eight);
+    encoder.set_source_srgb(::png::SrgbRenderingIntent::Perceptual);
+    let mut writer = encoder.write_header()?;
     for (key, text) in texts {
         match key {
             "seed" | "settings" | "model" if text.is_ascii() => writer.write_text_chunk(&TEXtChunk::new(key, text)),
             _ => writer.write_text_chunk(&ITXtChunk::new(key, text)),
-        }
-        .map_err(plain)
-        .with_context(|| format!("the {key}"))?;
+        }?;
     }
-    writer.write_image_data(&picture.rgb).map_err(plain)?;
-    writer.finish().map_err(plain)
+    writer.write_image_data(&picture.rgb)?;
+    Ok(writer.finish()?)
 }
 
 /// The system's own error where there is one: "no space left on device" says more than that encoding failed.
-fn plain(error: png::EncodingError) -> anyhow::Error {
-    match error {
-        png::EncodingError::IoError(e) => e.into(),
-        other => anyhow!(other.to_string()),
+impl From<::png::EncodingError> for PngError {
+    fn from(error: ::png::EncodingError) -> Self {
+        match error {
+            ::png::EncodingError::IoError(error) => Self::Io(error),
+            other => Self::Bad(other.to_string()),
+        }
     }
 }
 
@@ -115,14 +132,15 @@ mod tests {
     use super::*;
 
     fn round_trip(origin: &Origin) -> Origin {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
+        let mut file = Vec::new();
         let picture = Picture::filled(128, 128, [200, 30, 60]);
-        write(&path, &picture, origin, Existing::Refuse).unwrap();
-        let texts = read(&path).unwrap();
+        encode(&mut file, &picture, origin).unwrap();
+        let texts = parse(&file[..]).unwrap();
         assert_eq!((texts.width, texts.height), (128, 128));
-        let decoded = image::open(&path).unwrap().to_rgb8();
-        assert_eq!(decoded.as_raw(), &picture.rgb);
+        let mut decoded = vec![0; picture.rgb.len()];
+        let mut reader = ::png::Decoder::new(io::Cursor::new(&file)).read_info().unwrap();
+        reader.next_frame(&mut decoded).unwrap();
+        assert_eq!(decoded, picture.rgb);
         assert!(texts.other.is_empty());
         texts.origin
     }
@@ -171,16 +189,15 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_back_is_not_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        let picture = Picture::filled(1, 1, [0; 3]);
-        let message = format!(
-            "{:#}",
-            write(&path, &picture, &prompted(&"x".repeat(TEXT_MAX + 1)), Existing::Refuse).unwrap_err()
-        );
-        assert!(message.contains("a.png") && message.contains("65537 bytes"), "{message}");
-        assert!(write(&path, &Picture::filled(0, 4, [0; 3]), &Origin::default(), Existing::Refuse).is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let written = |picture: &Picture, origin: &Origin| {
+            let mut file = Vec::new();
+            let error = encode(&mut file, picture, origin).unwrap_err();
+            assert!(file.is_empty());
+            error.to_string()
+        };
+        let message = written(&Picture::filled(1, 1, [0; 3]), &prompted(&"x".repeat(TEXT_MAX + 1)));
+        assert!(message.contains("prompt") && message.contains("65537 bytes"), "{message}");
+        assert!(written(&Picture::filled(0, 4, [0; 3]), &Origin::default()).contains("0 x 4"));
         assert_eq!(round_trip(&prompted(&"x".repeat(TEXT_MAX))).prompt.unwrap().len(), TEXT_MAX);
     }
 }

@@ -3,13 +3,9 @@
 //! Only the frames of the chunks are walked here; the text chunks go, under a harmless header, to the `png` crate. So
 //! a file from anywhere costs a bounded amount of memory, whatever sizes it claims.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, ErrorKind, Read};
-use std::path::Path;
+use std::io::{Cursor, ErrorKind, Read};
 
-use anyhow::{Context, Result, bail};
-
-use super::{FILE_MAX, Origin, TEXT_MAX, TEXTS_MAX};
+use super::{Origin, PngError, TEXT_MAX, TEXTS_MAX};
 
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// Bytes of signature and IHDR chunk.
@@ -32,32 +28,15 @@ pub struct Texts {
     pub other: Vec<(String, String)>,
 }
 
-/// Reads the texts of the PNG file at `path`.
+/// Reads the texts of a PNG file.
 ///
 /// # Errors
-/// Names the path: no file, no PNG, a file of more than 64 MiB, a text of more than 64 KiB, compressed or not, more than
-/// 1 MiB of texts, or a chunk that is cut off or damaged.
-pub fn read(path: &Path) -> Result<Texts> {
-    let read = || -> Result<Texts> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            bail!("not a file");
-        }
-        if meta.len() > FILE_MAX {
-            bail!("{} bytes; at most {FILE_MAX} are read", meta.len());
-        }
-        parse(BufReader::new(file.take(FILE_MAX)))
-    };
-    read().with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// [`read`] of the file's bytes.
-fn parse(mut file: impl Read) -> Result<Texts> {
+/// No PNG, a text of more than 64 KiB, compressed or not, more than 1 MiB of texts, or a chunk that is cut off or damaged.
+pub fn parse(mut file: impl Read) -> Result<Texts, PngError> {
     let mut head = [0; HEAD];
-    fill(&mut file, &mut head).context("not a PNG file")?;
-    if head[..8] != SIGNATURE || head[8..16] != *b"\0\0\0\x0dIHDR" {
-        bail!("not a PNG file");
+    let whole = fill(&mut file, &mut head).is_ok();
+    if !whole || head[..8] != SIGNATURE || head[8..16] != *b"\0\0\0\x0dIHDR" {
+        return Err(bad("not a PNG file"));
     }
     let chunks = text_chunks(&mut file)?;
     let pairs = decode(&chunks)?;
@@ -95,7 +74,7 @@ fn known(origin: &mut Origin, key: &str, text: String) -> Option<String> {
 }
 
 /// The text chunks up to the end of the picture, as they stand in the file.
-fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>> {
+fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>, PngError> {
     let mut chunks = Vec::new();
     loop {
         let mut frame = [0; 8];
@@ -105,10 +84,10 @@ fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>> {
             b"IEND" => return Ok(chunks),
             b"tEXt" | b"zTXt" | b"iTXt" => {
                 if length > CHUNK_MAX {
-                    bail!("a text of {length} bytes; at most {TEXT_MAX} are read");
+                    return Err(bad(format!("a text of {length} bytes; at most {TEXT_MAX} are read")));
                 }
                 if chunks.len() + length + FRAME > TEXTS_MAX {
-                    bail!("more than {TEXTS_MAX} bytes of texts");
+                    return Err(bad(format!("more than {TEXTS_MAX} bytes of texts")));
                 }
                 let start = chunks.len();
                 chunks.extend_from_slice(&frame);
@@ -118,7 +97,7 @@ fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>> {
             _ => {
                 let skipped = std::io::copy(&mut file.take(length as u64 + 4), &mut std::io::sink())?;
                 if skipped != length as u64 + 4 {
-                    bail!("the file is cut off");
+                    return Err(bad("the file is cut off"));
                 }
             }
         }
@@ -126,44 +105,48 @@ fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>> {
 }
 
 /// Keywords and texts of the chunks, decoded by the `png` crate around a picture of one pixel.
-fn decode(chunks: &[u8]) -> Result<Vec<(String, String)>> {
+fn decode(chunks: &[u8]) -> Result<Vec<(String, String)>, PngError> {
     let mut pixel = Vec::new();
-    let mut writer = png::Encoder::new(&mut pixel, 1, 1).write_header()?;
+    let mut writer = ::png::Encoder::new(&mut pixel, 1, 1).write_header()?;
     writer.write_image_data(&[0])?;
     writer.finish()?;
     let file = [&pixel[..HEAD], chunks, &pixel[HEAD..]].concat();
-    let reader = png::Decoder::new(Cursor::new(file)).read_info().context("a damaged text")?;
+    let reader = ::png::Decoder::new(Cursor::new(file)).read_info().map_err(|e| bad(format!("a damaged text: {e}")))?;
     let info = reader.info();
     let mut texts = Vec::new();
     for chunk in &info.utf8_text {
         let mut chunk = chunk.clone();
-        chunk.decompress_text_with_limit(TEXT_MAX).with_context(|| too_long(&chunk.keyword))?;
-        texts.push((chunk.keyword.clone(), chunk.get_text()?));
+        chunk.decompress_text_with_limit(TEXT_MAX).map_err(|_| too_long(&chunk.keyword))?;
+        texts.push((chunk.keyword.clone(), chunk.get_text().map_err(|_| too_long(&chunk.keyword))?));
     }
     for chunk in &info.uncompressed_latin1_text {
         texts.push((chunk.keyword.clone(), chunk.text.clone()));
     }
     for chunk in &info.compressed_latin1_text {
         let mut chunk = chunk.clone();
-        chunk.decompress_text_with_limit(TEXT_MAX).with_context(|| too_long(&chunk.keyword))?;
-        texts.push((chunk.keyword.clone(), chunk.get_text()?));
+        chunk.decompress_text_with_limit(TEXT_MAX).map_err(|_| too_long(&chunk.keyword))?;
+        texts.push((chunk.keyword.clone(), chunk.get_text().map_err(|_| too_long(&chunk.keyword))?));
     }
     if let Some((key, text)) = texts.iter().find(|(_, text)| text.chars().count() > TEXT_MAX) {
-        bail!("the text {key:?} is {} bytes long; at most {TEXT_MAX} are read", text.len());
+        return Err(bad(format!("the text {key:?} is {} bytes long; at most {TEXT_MAX} are read", text.len())));
     }
     if texts.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>() > TEXTS_MAX {
-        bail!("more than {TEXTS_MAX} bytes of texts");
+        return Err(bad(format!("more than {TEXTS_MAX} bytes of texts")));
     }
     Ok(texts)
 }
 
-fn too_long(key: &str) -> String {
-    format!("the compressed text {key:?} is damaged or longer than {TEXT_MAX} bytes")
+fn too_long(key: &str) -> PngError {
+    bad(format!("the compressed text {key:?} is damaged or longer than {TEXT_MAX} bytes"))
 }
 
-fn fill(file: &mut impl Read, bytes: &mut [u8]) -> Result<()> {
+fn bad(message: impl Into<String>) -> PngError {
+    PngError::Bad(message.into())
+}
+
+fn fill(file: &mut impl Read, bytes: &mut [u8]) -> Result<(), PngError> {
     file.read_exact(bytes).map_err(|e| match e.kind() {
-        ErrorKind::UnexpectedEof => anyhow::anyhow!("the file is cut off"),
+        ErrorKind::UnexpectedEof => bad("the file is cut off"),
         _ => e.into(),
     })
 }
@@ -174,13 +157,13 @@ fn number(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
+    use ::png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 
     use super::*;
 
-    fn with(write: impl Fn(&mut png::Writer<&mut Vec<u8>>)) -> Vec<u8> {
+    fn with(write: impl Fn(&mut ::png::Writer<&mut Vec<u8>>)) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = png::Encoder::new(&mut bytes, 3, 2).write_header().unwrap();
+        let mut writer = ::png::Encoder::new(&mut bytes, 3, 2).write_header().unwrap();
         write(&mut writer);
         writer.write_image_data(&[7; 6]).unwrap();
         writer.write_text_chunk(&TEXtChunk::new("after", "the pixels")).unwrap();
@@ -263,13 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_no_png_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("a.png"));
-        std::fs::write(&path, "not a picture at all, but long enough to hold a header").unwrap();
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("not a PNG file"));
-        assert!(format!("{:#}", read(folder.path()).unwrap_err()).contains("cannot read"));
-        File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("at most 67108864"));
+        assert_eq!(refused(b"not a picture at all, but long enough to hold a header"), "not a PNG file");
+        assert_eq!(refused(b""), "not a PNG file");
     }
 }

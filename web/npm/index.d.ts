@@ -1,0 +1,140 @@
+/** Why something did not work. */
+export type Reason =
+  | 'webgpu_unsupported'
+  | 'backend_unavailable'
+  | 'model_not_loaded'
+  | 'unsupported_option'
+  | 'download_failed'
+  | 'bad_model'
+  | 'bad_file'
+  | 'device_lost'
+  | 'not_finite'
+  | 'cancelled'
+  | 'superseded'
+  | 'busy'
+  | 'internal_error';
+
+/** What went wrong: `message` is a sentence for the user. */
+export interface Failure {
+  ok: false;
+  reason: Reason;
+  message: string;
+}
+
+export type Result<T> = ({ ok: true } & T) | Failure;
+
+export interface Capabilities {
+  webgpu: boolean;
+  shaderF16: boolean;
+  wasm: boolean;
+}
+
+/** The device that does the work, and why it is not a better one. */
+export interface DeviceInfo {
+  kind: 'webgpu' | 'cpu';
+  name: string;
+  why: string;
+}
+
+export interface StageInfo {
+  /** Side of its pictures in pixels. */
+  size: number;
+  steps: number;
+  sampler: string;
+  condScale: number;
+}
+
+export interface ModelInfo {
+  name: string;
+  /** SHA-256 over the model's files. */
+  hash: string;
+  licence: string;
+  stages: StageInfo[];
+  samplers: string[];
+}
+
+export interface Loaded {
+  model: ModelInfo;
+  device: DeviceInfo;
+  /** Whether the weights are in the browser's storage now. */
+  stored: boolean;
+}
+
+/** Loading: `got` of `total` bytes of the program or the weights, then the device, then the model. */
+export type LoadProgress =
+  | { phase: 'program' | 'weights'; got: number; total: number | null }
+  | { phase: 'device' | 'model' };
+
+/** Making: stages and steps count from 1; `images` are the estimate of the finished pictures after every step. */
+export type GenerateProgress =
+  | LoadProgress
+  | { phase: 'encoded'; tokens: number[] }
+  | { phase: 'stage_started'; stage: number; stages: number; size: number; steps: number }
+  | { phase: 'denoising'; stage: number; step: number; steps: number; images: ImageData[] }
+  | { phase: 'stage_done'; stage: number }
+  | { phase: 'warning'; message: string }
+  | { phase: 'recovering'; message: string; device: 'auto' | 'webgpu' | 'cpu' };
+
+export interface StageSettings {
+  steps?: number;
+  cond_scale?: number;
+  sampler?: string | object;
+  lowres_std?: number;
+}
+
+export interface GenerateParams {
+  /** What the picture should show. */
+  prompt: string;
+  /** What it should not show. */
+  negative?: string;
+  /** Whole number; picture n of several has the seed `seed + n`. */
+  seed?: number;
+  /** Pictures at once, 1 to 16. */
+  count?: number;
+  /** What to change in each stage; what is left out stays as the model has it. */
+  stages?: StageSettings[];
+  /** Stop after this many stages. */
+  stopAfter?: number;
+  /** Whether to send an estimate after every step; on unless said otherwise. */
+  previews?: boolean;
+}
+
+export interface Generated {
+  images: ImageData[];
+  /** What was chosen, as a PNG file carries it. */
+  settings: object;
+  timeMs: number;
+  device: DeviceInfo;
+}
+
+export interface Origin {
+  prompt?: string;
+  negative?: string;
+  /** As text: a seed may be larger than a JavaScript number holds. */
+  seed?: string;
+  settings?: object;
+  model?: string;
+}
+
+export class FirefallClient {
+  static createDefault(): FirefallClient;
+  static detect(): Promise<Capabilities>;
+  constructor(options?: {
+    /** Where worker.js and the program lie; beside this module unless said otherwise. */
+    assets?: string | URL;
+    /** The folder of the model, ending in a slash; `model/` in `assets` unless said otherwise. */
+    model?: string | URL;
+    device?: 'auto' | 'webgpu' | 'cpu';
+  });
+  readonly loaded: ({ ok: true } & Loaded) | null;
+  load(onProgress?: (progress: LoadProgress) => void): Promise<Result<Loaded>>;
+  generate(
+    params: GenerateParams,
+    onProgress?: (progress: GenerateProgress) => void,
+    options?: { busyPolicy?: 'replace' | 'reject' },
+  ): { id: number; promise: Promise<Result<Generated>>; abort: () => void };
+  png(image: ImageData, origin: Origin): Promise<Result<{ blob: Blob }>>;
+  read(bytes: ArrayBuffer): Promise<Result<{ origin: Origin }>>;
+  unload(): Promise<{ ok: true }>;
+  purge(): Promise<Result<{ removed: boolean }>>;
+}

@@ -1,0 +1,335 @@
+// Firefall for any page: pictures from prompts, made in a worker, on WebGPU where there is one and else on the CPU.
+//
+// Results are values, { ok: true, … } or { ok: false, reason, message }. Nothing here throws for what a user, a network
+// or a graphics driver did. Types are in index.d.ts.
+
+/** What a device may be asked to be. */
+const DEVICES = ['auto', 'webgpu', 'cpu'];
+
+/** More take more memory than they save time. */
+const MOST_WORKERS = 4;
+
+/** The end of a worker, with all that it was doing. */
+class WorkerEnd extends Error {}
+
+/** @returns {{ ok: false, reason: string, message: string }} */
+const failed = (reason, message) => ({ ok: false, reason, message });
+
+const superseded = () => failed('superseded', 'Another prompt took the place of this one.');
+const cancelled = () => failed('cancelled', 'Stopped.');
+
+/** Whether a value is a whole number that survives being one: seeds and counts. */
+const isWhole = (value) => Number.isSafeInteger(value) && value >= 0;
+
+export class FirefallClient {
+  #assets;
+  #model;
+  #asked;
+  #why = 'it was asked for';
+  #worker = null;
+  #others = [];
+  #calls = new Map();
+  #lastId = 0;
+  #loading = null;
+  #loaded = null;
+  #running = null;
+  #latest = 0;
+
+  /** A client with the files beside this module. */
+  static createDefault() {
+    return new FirefallClient();
+  }
+
+  /** What this browser offers; asks for no permission and loads nothing. */
+  static async detect() {
+    const wasm = typeof WebAssembly === 'object';
+    let webgpu = false;
+    let shaderF16 = false;
+    try {
+      const adapter = await globalThis.navigator?.gpu?.requestAdapter();
+      webgpu = Boolean(adapter);
+      shaderF16 = Boolean(adapter?.features.has('shader-f16'));
+    } catch {
+      // A browser that refuses to answer has none.
+    }
+    return { webgpu, shaderF16, wasm };
+  }
+
+  /** @param {{ assets?: string | URL, model?: string | URL, device?: 'auto' | 'webgpu' | 'cpu' }} [options] */
+  constructor({ assets = new URL('.', import.meta.url), model, device = 'auto' } = {}) {
+    const base = globalThis.location?.href ?? import.meta.url;
+    this.#assets = new URL(assets, base);
+    this.#model = model === undefined ? new URL('model/', this.#assets) : new URL(model, base);
+    this.#asked = DEVICES.includes(device) ? device : 'auto';
+  }
+
+  /** What is loaded, or null. */
+  get loaded() {
+    return this.#loaded;
+  }
+
+  /** Loads program and weights, from the browser's storage where they are; does nothing if they are loaded. */
+  async load(onProgress = () => {}) {
+    if (this.#loaded) return { ok: true, ...this.#loaded };
+    this.#loading ??= this.#load(onProgress).finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #load(onProgress) {
+    let opening = false;
+    const follow = (progress) => {
+      opening ||= progress.phase === 'device';
+      onProgress(progress);
+    };
+    try {
+      const options = { assets: this.#assets.href, model: this.#model.href, device: this.#asked, why: this.#why };
+      const answer = await this.#call('load', options, follow);
+      if (answer.ok) this.#loaded = answer;
+      else this.#drop();
+      return answer;
+    } catch (end) {
+      this.#drop();
+      if (!opening || this.#asked !== 'auto') return failed('backend_unavailable', end.message);
+      // A graphics device that ends its worker already at the start is left for the CPU.
+      [this.#asked, this.#why] = ['cpu', `the graphics device does not work: ${end.message.replace(/\.$/, '')}`];
+      return this.#load(onProgress);
+    }
+  }
+
+  /**
+   * Makes pictures. A run that is under way is replaced, or with `busyPolicy: 'reject'` kept.
+   * @returns {{ id: number, promise: Promise<object>, abort: () => void }}
+   */
+  generate(params, onProgress = () => {}, { busyPolicy = 'replace' } = {}) {
+    const id = ++this.#latest;
+    if (busyPolicy === 'reject' && this.#running) {
+      return { id, promise: Promise.resolve(failed('busy', 'A picture is being made.')), abort: () => {} };
+    }
+    const before = this.#running;
+    before?.stop(superseded());
+    const run = { stopped: null, cancels: new Set() };
+    run.stop = (why) => {
+      run.stopped ??= why;
+      run.cancels.forEach((cancel) => cancel());
+    };
+    this.#running = run;
+    run.promise = Promise.resolve(before?.promise)
+      .then(() => this.#generate(run, params, onProgress))
+      .catch((error) => failed('internal_error', String(error?.message ?? error)))
+      .finally(() => {
+        if (this.#running === run) this.#running = null;
+      });
+    return { id, promise: run.promise, abort: () => run.stop(cancelled()) };
+  }
+
+  async #generate(run, params, onProgress) {
+    const request = requestOf(params);
+    if (typeof request === 'string') return failed('unsupported_option', request);
+    const asked = this.#asked;
+    try {
+      for (let ends = 1; ; ends++) {
+        const { result, endedOn } = await this.#attempt(run, request, onProgress);
+        if (run.stopped) return run.stopped;
+        if (!endedOn) return result;
+        // The device is opened once more; a graphics device that fails twice is left for the CPU, and numbers that are
+        // none come again, so it is left at once. What fails on the CPU twice is told.
+        this.#drop();
+        if (endedOn === 'cpu' && ends > 1) return failed(result.reason, `${result.message} It was tried twice.`);
+        if (endedOn === 'webgpu' && (ends > 1 || result.reason === 'not_finite')) {
+          [this.#asked, this.#why] = ['cpu', 'the graphics device failed'];
+        }
+        onProgress({ phase: 'recovering', message: result.message, device: this.#asked });
+      }
+    } finally {
+      // Where not even the CPU went on, the next picture may try the graphics device again.
+      if (!this.#loaded) this.#asked = asked;
+    }
+  }
+
+  /** One try; `endedOn` is the kind of a device that ended with its worker, or worked no longer. */
+  async #attempt(run, request, onProgress) {
+    const loaded = await this.load(onProgress);
+    if (run.stopped || !loaded.ok) return { result: loaded };
+    const { device } = loaded;
+    const started = performance.now();
+    const workers = device.kind === 'cpu' ? this.#workersFor(request.pictures.length) : [this];
+    const shares = shared(request.pictures, workers.length);
+    const told = together(shares.length, onProgress);
+    const answers = shares.map((pictures, i) => workers[i].#share(run, { ...request, pictures }, told[i]));
+    try {
+      const results = await Promise.all(answers);
+      const bad = results.find(({ ok }) => !ok);
+      if (!bad) {
+        const images = results.flatMap((result) => result.images);
+        return { result: { ...results[0], images, timeMs: performance.now() - started, device } };
+      }
+      const ended = bad.reason === 'device_lost' || (bad.reason === 'not_finite' && device.kind === 'webgpu');
+      return { result: bad, endedOn: ended ? device.kind : undefined };
+    } catch (end) {
+      return { result: failed('device_lost', end.message), endedOn: device.kind };
+    } finally {
+      // Where one failed, the others have nothing to work for.
+      run.cancels.forEach((cancel) => cancel());
+      await Promise.allSettled(answers);
+      run.cancels.clear();
+    }
+  }
+
+  /** Some of a request's pictures, in the worker of this client. */
+  async #share(run, request, onProgress) {
+    const loaded = await this.load();
+    if (!loaded.ok) return loaded;
+    if (run.stopped) return run.stopped;
+    const cancel = (id) => run.cancels.add(() => this.#worker?.postMessage({ type: 'cancel', id }));
+    return this.#call('generate', { request }, onProgress, cancel);
+  }
+
+  /** The clients that share so many pictures on the CPU, where each has one thread. */
+  #workersFor(pictures) {
+    const most = Math.min(pictures, MOST_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1);
+    while (this.#others.length < most - 1) {
+      this.#others.push(new FirefallClient({ assets: this.#assets, model: this.#model, device: 'cpu' }));
+    }
+    return [this, ...this.#others.slice(0, Math.max(0, most - 1))];
+  }
+
+  /** A picture as a PNG file that knows how it was made. */
+  async png(image, origin) {
+    return this.#ask('png', { image, origin });
+  }
+
+  /** What a PNG file says of itself. */
+  async read(bytes) {
+    return this.#ask('read', { bytes });
+  }
+
+  /** For what needs the program, but no weights and no device. */
+  async #ask(type, data) {
+    try {
+      return await this.#call(type, { assets: this.#assets.href, ...data });
+    } catch (end) {
+      this.#drop();
+      return failed('backend_unavailable', end.message);
+    }
+  }
+
+  /** Frees the device and all memory; the weights stay in the browser's storage. */
+  async unload() {
+    this.#running?.stop(cancelled());
+    await this.#running?.promise;
+    this.#drop();
+    return { ok: true };
+  }
+
+  /** Removes the weights from the browser's storage. */
+  async purge() {
+    await this.unload();
+    const answer = await this.#ask('purge', {});
+    this.#drop();
+    return answer;
+  }
+
+  #call(type, data, onEvent = () => {}, onStart = () => {}) {
+    const worker = this.#spawn();
+    const id = ++this.#lastId;
+    onStart(id);
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject, onEvent });
+      worker.postMessage({ id, type, ...data });
+    });
+  }
+
+  #spawn() {
+    if (this.#worker) return this.#worker;
+    let worker;
+    try {
+      worker = new Worker(new URL('worker.js', this.#assets), { type: 'module' });
+    } catch (error) {
+      throw new WorkerEnd(`This page may not start a worker: ${error.message}`);
+    }
+    worker.onmessage = ({ data }) => this.#heard(worker, data);
+    worker.onmessageerror = () => this.#ended(worker, 'A message could not be read.');
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#ended(worker, event.message ? `The worker failed: ${event.message}` : 'The worker could not be started.');
+    };
+    this.#worker = worker;
+    return worker;
+  }
+
+  #heard(worker, { id, value, event, fatal }) {
+    if (worker !== this.#worker) return;
+    if (fatal) return this.#ended(worker, fatal);
+    const call = this.#calls.get(id);
+    if (!call) return;
+    if (event) return call.onEvent(event);
+    this.#calls.delete(id);
+    call.resolve(value);
+  }
+
+  #ended(worker, message) {
+    if (worker !== this.#worker) return;
+    const calls = [...this.#calls.values()];
+    // So that they hear the reason, and not that the worker was closed for it.
+    this.#calls.clear();
+    this.#drop();
+    calls.forEach((call) => call.reject(new WorkerEnd(message)));
+  }
+
+  #drop() {
+    this.#others.splice(0).forEach((other) => other.#drop());
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#loaded = null;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    calls.forEach((call) => call.reject(new WorkerEnd('The worker was closed.')));
+  }
+}
+
+/** The core's request of what a page asks for, or a sentence of what is wrong with it. */
+function requestOf({ prompt, negative, seed = 0, count = 1, stages = [], stopAfter, previews = true, ...rest } = {}) {
+  const unknown = Object.keys(rest)[0];
+  if (unknown !== undefined) return `There is no option "${unknown}".`;
+  if (typeof prompt !== 'string') return 'The prompt must be a text.';
+  if (negative !== undefined && typeof negative !== 'string') return 'The negative prompt must be a text.';
+  if (!isWhole(seed)) return 'The seed must be a whole number from 0 to 9007199254740991.';
+  if (!isWhole(count) || count < 1 || count > 16) return 'The count must be from 1 to 16.';
+  if (!isWhole(seed + count - 1)) return 'The seeds of all pictures must be at most 9007199254740991.';
+  // Lone surrogates are no text in UTF-8.
+  const text = (value) => value?.toWellFormed?.() ?? value;
+  const pictures = Array.from({ length: count }, (_, i) => ({
+    prompt: text(prompt),
+    negative: negative ? text(negative) : null,
+    seed: seed + i,
+  }));
+  return { pictures, stages, stop_after: stopAfter ?? null, previews };
+}
+
+/** A list in `count` parts of about one length, in order. */
+function shared(list, count) {
+  const at = (i) => Math.round((i * list.length) / count);
+  return Array.from({ length: count }, (_, i) => list.slice(at(i), at(i + 1)));
+}
+
+/** A listener for each of `count` workers; what they tell becomes one story, which goes on as the slowest does. */
+function together(count, tell) {
+  if (count === 1) return [tell];
+  const order = (event) => (event ? event.stage * 10_000 + event.step : 0);
+  const last = Array.from({ length: count }, () => null);
+  let [stage, told] = [0, 0];
+  return last.map((_, i) => (event) => {
+    if (event.phase === 'stage_started' && event.stage > stage) {
+      stage = event.stage;
+      tell(event);
+    } else if (event.phase === 'warning' || (event.phase === 'encoded' && i === 0)) {
+      tell(event);
+    } else if (event.phase === 'denoising') {
+      last[i] = event;
+      const slowest = last.reduce((a, b) => (order(a) <= order(b) ? a : b));
+      if (order(slowest) <= told) return;
+      told = order(slowest);
+      tell({ ...slowest, images: last.flatMap(({ images }) => images) });
+    }
+  });
+}

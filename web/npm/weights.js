@@ -1,0 +1,210 @@
+// Weights over the network and in the browser's storage.
+//
+// A model is published as chunks of at most a mebibyte, each a file of its own under its SHA-256, and a manifest that
+// lists them. So a download that broke goes on where it stopped on any static host, a damaged chunk is fetched again
+// and nothing else, and what is stored under a name can never be an older version.
+
+const STORE = 'firefall-weights';
+/** Chunks under way at once. */
+const PARALLEL = 4;
+/** Waits before each further try, in milliseconds. */
+const WAITS = [300, 1000, 3000];
+/** A download without a byte for so long is given up and tried again. */
+const STALL = 20_000;
+/** No manifest is longer, and no model. */
+const MANIFEST_MAX = 1 << 20;
+const MODEL_MAX = 1 << 30;
+
+class Failure extends Error {
+  constructor(message, { again = false } = {}) {
+    super(message);
+    this.name = 'download_failed';
+    this.again = again;
+  }
+}
+
+const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The browser's storage for weights, or null where a page has none. */
+async function openStore() {
+  try {
+    return (await globalThis.caches?.open(STORE)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** The whole body of `url`, with `progress(got, total)` as it comes. */
+export async function fetchWhole(url, progress = () => {}, options = {}) {
+  const controller = new AbortController();
+  let timer;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(new Failure('nothing came for 20 seconds', { again: true })), STALL);
+  };
+  try {
+    alive();
+    const response = await fetch(url, { ...options, signal: controller.signal });
+    if (!response.ok) {
+      const again = response.status >= 500 || response.status === 408 || response.status === 429;
+      throw new Failure(`the server answered ${response.status}`, { again });
+    }
+    // With an encoding the length is that of the encoded body; the total is then not known.
+    const total = response.headers.has('content-encoding') ? null : Number(response.headers.get('content-length')) || null;
+    const parts = [];
+    let got = 0;
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      alive();
+      parts.push(value);
+      got += value.length;
+      if (got > MODEL_MAX) throw new Failure('the file is far too long');
+      progress(got, total);
+    }
+    return join(parts, got);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const reason = controller.signal.reason;
+    throw reason instanceof Failure ? reason : new Failure(`the connection failed (${error.message})`, { again: true });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function join(parts, length) {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** `work`, tried again after a while where that may help. */
+async function patiently(what, work) {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work(tries);
+    } catch (error) {
+      if (!error.again || tries >= WAITS.length) {
+        const offline = globalThis.navigator?.onLine === false ? ' This device is offline.' : '';
+        throw new Failure(`${what} could not be loaded: ${error.message}.${offline} Try again.`);
+      }
+      await rest(WAITS[tries]);
+    }
+  }
+}
+
+/**
+ * All files of the model in `folder`, each chunk checked by `digest`.
+ * @returns {Promise<{ hash: string, stored: boolean, files: { name: string, bytes: Uint8Array }[] }>}
+ */
+export async function loadModel(folder, digest, event = () => {}) {
+  const store = await openStore();
+  const manifest = await loadManifest(folder, store);
+  const chunks = manifest.files.flatMap((file) => file.chunks);
+  const total = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
+  const got = new Map();
+  const progress = (chunk, bytes) => {
+    got.set(chunk.sha256, bytes);
+    const sum = chunks.reduce((all, one) => all + (got.get(one.sha256) ?? 0), 0);
+    event({ phase: 'weights', got: sum, total });
+  };
+
+  let stored = Boolean(store);
+  const bodies = new Map();
+  const waiting = [...new Map(chunks.map((chunk) => [chunk.sha256, chunk])).values()];
+  const work = async () => {
+    for (let chunk = waiting.shift(); chunk; chunk = waiting.shift()) {
+      const loaded = await loadChunk(folder, chunk, store, digest, (bytes) => progress(chunk, bytes));
+      bodies.set(chunk.sha256, loaded.bytes);
+      stored &&= loaded.stored;
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  if (store) await forgetOthers(store, folder, chunks);
+  const files = manifest.files.map(({ name, chunks }) => {
+    const parts = chunks.map((chunk) => bodies.get(chunk.sha256));
+    return { name, bytes: join(parts, parts.reduce((sum, part) => sum + part.length, 0)) };
+  });
+  return { hash: manifest.hash, stored, files };
+}
+
+/** The manifest from the server, so that a new model is seen; where it cannot be had, the one of the last visit. */
+async function loadManifest(folder, store) {
+  const url = new URL('manifest.json', folder);
+  const fetched = () => fetchWhole(url, undefined, { cache: 'no-cache' });
+  const kept = await store?.match(url.href).catch(() => undefined);
+  try {
+    // With one at hand nobody waits for a server that does not answer.
+    const bytes = await (kept ? fetched() : patiently('The list of weights', fetched));
+    const manifest = parseManifest(bytes);
+    await store?.put(url.href, new Response(bytes)).catch(() => {});
+    return manifest;
+  } catch (error) {
+    if (!kept) throw error;
+    return parseManifest(new Uint8Array(await kept.arrayBuffer()));
+  }
+}
+
+function parseManifest(bytes) {
+  const bad = (why) => new Failure(`The list of weights is damaged (${why}). Reload the page; if it stays so, its host is at fault.`);
+  if (bytes.length > MANIFEST_MAX) throw bad('too long');
+  let manifest;
+  try {
+    manifest = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw bad('not JSON');
+  }
+  const hex = (text) => typeof text === 'string' && /^[0-9a-f]{64}$/.test(text);
+  const chunk = (one) => hex(one?.sha256) && Number.isSafeInteger(one.bytes) && one.bytes > 0;
+  const file = (one) => /^[A-Za-z0-9_]+\.(json|safetensors|txt)$/.test(one?.name) && Array.isArray(one.chunks) && one.chunks.every(chunk);
+  if (manifest?.format !== 1) throw bad('another version of its format');
+  if (!hex(manifest.hash) || !Array.isArray(manifest.files) || !manifest.files.every(file)) throw bad('not a list of files');
+  const total = manifest.files.flatMap((one) => one.chunks).reduce((sum, one) => sum + one.bytes, 0);
+  if (!(total > 0 && total <= MODEL_MAX)) throw bad('its sizes');
+  return manifest;
+}
+
+const chunkUrl = (folder, chunk) => new URL(`${chunk.sha256}.bin`, folder);
+
+async function loadChunk(folder, chunk, store, digest, progress) {
+  const url = chunkUrl(folder, chunk);
+  const isRight = async (bytes) => bytes.length === chunk.bytes && (await digest(bytes)) === chunk.sha256;
+  const kept = await store?.match(url.href).catch(() => undefined);
+  if (kept) {
+    const bytes = new Uint8Array(await kept.arrayBuffer());
+    if (await isRight(bytes)) {
+      progress(bytes.length);
+      return { bytes, stored: true };
+    }
+    await store.delete(url.href).catch(() => {});
+  }
+  const bytes = await patiently('A part of the weights', async (tries) => {
+    progress(0);
+    // A wrong answer may be in the browser's own cache.
+    const options = tries > 0 ? { cache: 'reload' } : {};
+    const bytes = await fetchWhole(url, (got) => progress(Math.min(got, chunk.bytes)), options);
+    if (await isRight(bytes)) return bytes;
+    const what = bytes.length === chunk.bytes ? 'it is damaged' : `it has ${bytes.length} bytes instead of ${chunk.bytes}`;
+    throw new Failure(what, { again: true });
+  });
+  progress(bytes.length);
+  const stored = store ? await store.put(url.href, new Response(bytes)).then(() => true, () => false) : false;
+  return { bytes, stored };
+}
+
+/** Removes chunks of other models from the same folder. */
+async function forgetOthers(store, folder, chunks) {
+  const wanted = new Set(chunks.map((chunk) => chunkUrl(folder, chunk).href));
+  const keys = await store.keys().catch(() => []);
+  const others = keys.filter(({ url }) => url.startsWith(folder.href) && url.endsWith('.bin') && !wanted.has(url));
+  await Promise.all(others.map((key) => store.delete(key).catch(() => {})));
+}
+
+/** Removes all weights; says whether there were any. */
+export async function forgetAll() {
+  return (await globalThis.caches?.delete(STORE).catch(() => false)) ?? false;
+}

@@ -1,0 +1,166 @@
+// The worker: it owns the program, the weights and the device, so the page never waits.
+
+import init, { Engine, read_png, sha256, write_png } from './firefall_web.js';
+import { fetchWhole, forgetAll, loadModel } from './weights.js';
+
+/** Adapters that are the CPU in disguise, slower than the program's own CPU path. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp|software/i;
+/** What the kernels need, which is what the specification promises. */
+const LIMITS = { maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256 };
+
+let program = null;
+let engine = null;
+const working = new Set();
+const stopped = new Set();
+
+const failed = (reason, message) => ({ ok: false, reason, message });
+
+/** What the program throws has a name that says which kind it is; anything else is a fault of ours. */
+const failureOf = (error) =>
+  error?.name?.includes('_') ? failed(error.name, error.message) : failed('internal_error', String(error?.message ?? error));
+
+/** Lets messages in: a step on the CPU never leaves the microtask queue by itself. */
+const breath = () =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => (port1.close(), resolve());
+    port2.postMessage(0);
+  });
+
+const fatal = (message) => postMessage({ fatal: message });
+
+/** The program's own devices are out of reach, so their loss is heard where they are made. */
+function listenToDevices() {
+  const adapters = globalThis.GPUAdapter?.prototype;
+  if (!adapters) return;
+  const request = adapters.requestDevice;
+  adapters.requestDevice = async function (...args) {
+    const device = await request.apply(this, args);
+    device.lost.then((info) => fatal(`The graphics device was lost${info.message ? `: ${info.message}` : '.'}`));
+    device.addEventListener('uncapturederror', ({ error }) => {
+      if (error instanceof GPUOutOfMemoryError) fatal('The graphics device has no memory left.');
+      else fatal(`The graphics device refused a command: ${error.message}`);
+    });
+    return device;
+  };
+}
+
+async function start(assets, progress = () => {}) {
+  program ??= (async () => {
+    listenToDevices();
+    const url = new URL('firefall_web_bg.wasm', assets);
+    const bytes = await fetchWhole(url, (got, total) => progress({ phase: 'program', got, total }));
+    await init({ module_or_path: bytes });
+  })();
+  try {
+    await program;
+  } catch (error) {
+    program = null;
+    throw error;
+  }
+}
+
+/** The first device of the ladder that works, and why it is not an earlier one. */
+async function open(asked, why) {
+  if (asked !== 'cpu') {
+    const found = await webgpu(asked);
+    if (found.engine) return found;
+    if (asked === 'webgpu') throw Object.assign(new Error(found.why), { name: 'webgpu_unsupported' });
+    why = found.why;
+  }
+  return { engine: await Engine.open('cpu'), device: { kind: 'cpu', name: 'CPU', why } };
+}
+
+async function webgpu(asked) {
+  if (!navigator.gpu) return { why: 'this browser has no WebGPU' };
+  try {
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) return { why: 'WebGPU finds no graphics device' };
+    const info = adapter.info ?? {};
+    const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'GPU';
+    const software = info.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
+    if (asked === 'auto' && (software || SOFTWARE.test(`${name} ${info.architecture}`))) {
+      return { why: 'the only graphics device is software, which is slower' };
+    }
+    const lack = Object.entries(LIMITS).find(([limit, least]) => adapter.limits[limit] < least);
+    if (lack) return { why: `the graphics device has a ${lack[0]} of less than ${lack[1]}` };
+    const engine = await Engine.open('webgpu');
+    return { engine, device: { kind: 'webgpu', name, why: 'WebGPU works here' } };
+  } catch (error) {
+    return { why: `the graphics device does not work: ${error.message.replace(/\.$/, '')}` };
+  }
+}
+
+const tasks = {
+  async load({ id, assets, model: folder, device, why }) {
+    const event = (progress) => postMessage({ id, event: progress });
+    const weights = loadModel(new URL(folder), sha256Later(assets, event), event);
+    weights.catch(() => {});
+    await start(assets, event);
+    event({ phase: 'device' });
+    const [files, opened] = [await weights, await open(device, why)];
+    engine?.free();
+    engine = opened.engine;
+    event({ phase: 'model' });
+    files.files.forEach(({ name, bytes }) => engine.put(name, bytes));
+    const model = JSON.parse(engine.load());
+    if (model.hash !== files.hash) return failed('download_failed', 'The weights are not those that were published.');
+    return { ok: true, model, device: opened.device, stored: files.stored };
+  },
+
+  async generate({ id, request }) {
+    if (!engine) return failed('model_not_loaded', 'No model is loaded.');
+    const run = engine.start(JSON.stringify(request));
+    try {
+      for (;;) {
+        await breath();
+        if (stopped.delete(id)) return failed('cancelled', 'Stopped.');
+        const event = await run.next();
+        if (!event) return failed('internal_error', 'The run ended without a picture.');
+        const { pictures = [], ...told } = event;
+        if (event.event === 'done') return { ok: true, images: pictures, settings: JSON.parse(engine.settings(JSON.stringify(request))) };
+        const phase = event.event === 'step' ? 'denoising' : event.event;
+        postMessage({ id, event: { phase, ...told, images: pictures } }, pictures.map((image) => image.data.buffer));
+      }
+    } finally {
+      run.free();
+    }
+  },
+
+  async png({ assets, image, origin }) {
+    await start(assets);
+    const bytes = write_png(new Uint8Array(image.data.buffer), image.width, image.height, JSON.stringify(origin));
+    return { ok: true, blob: new Blob([bytes], { type: 'image/png' }) };
+  },
+
+  async read({ assets, bytes }) {
+    await start(assets);
+    return { ok: true, origin: JSON.parse(read_png(new Uint8Array(bytes))) };
+  },
+
+  async purge() {
+    return { ok: true, removed: await forgetAll() };
+  },
+};
+
+/** Chunks are checked by the program itself, so that it works where a page has no crypto.subtle. */
+const sha256Later = (assets, progress) => async (bytes) => {
+  await start(assets, progress);
+  return sha256(bytes);
+};
+
+onmessage = async ({ data }) => {
+  // Of what has ended, nothing is left to stop.
+  if (data.type === 'cancel') return void (working.has(data.id) && stopped.add(data.id));
+  working.add(data.id);
+  try {
+    postMessage({ id: data.id, value: await tasks[data.type](data) });
+  } catch (error) {
+    // After a panic nothing in the program's memory can be trusted.
+    if (error instanceof WebAssembly.RuntimeError) return fatal(`The program failed: ${error.message}`);
+    postMessage({ id: data.id, value: failureOf(error) });
+  } finally {
+    working.delete(data.id);
+    stopped.delete(data.id);
+  }
+};

@@ -1,0 +1,136 @@
+//! A device, a model on it, and runs of the model.
+
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use burn::tensor::wgpu::WgpuBackend;
+use firefall_core::cascade::{Event, Model, Request, Run};
+use firefall_core::diffusion::SamplerKind;
+use js_sys::{Array, JSON, Reflect};
+use serde_json::{Value, json};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::failure::{failure, of_run};
+use crate::picture::image_data;
+
+/// What a worker owns.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Engine {
+    device: Device,
+    files: BTreeMap<String, Vec<u8>>,
+    model: Option<Arc<Model>>,
+}
+
+/// A request at work.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Job(Run);
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens `webgpu` or `cpu` and tries the kernels there.
+    ///
+    /// # Errors
+    /// `webgpu_unsupported` if it does not open or computes wrongly.
+    pub async fn open(kind: &str) -> Result<Self, JsValue> {
+        let unsupported = |message: String| failure("webgpu_unsupported", message);
+        let device = match kind {
+            "cpu" => Device::flex(),
+            _ => {
+                let options = Device::wgpu_options().graphics_api(WgpuBackend::WebGpu);
+                options.init_async().await.map_err(|e| unsupported(e.to_string()))?
+            }
+        };
+        firefall_shaders::self_test(&device).await.map_err(unsupported)?;
+        Ok(Self { device, files: BTreeMap::new(), model: None })
+    }
+
+    /// Hands over a file of the model.
+    pub fn put(&mut self, name: String, bytes: Vec<u8>) {
+        self.files.insert(name, bytes);
+    }
+
+    /// Makes the model of the files, which are then forgotten; returns what there is to know of it, as JSON.
+    ///
+    /// # Errors
+    /// `bad_model` names the file that is missing, damaged or astray.
+    pub fn load(&mut self) -> Result<String, JsValue> {
+        let mut files = std::mem::take(&mut self.files);
+        let read = |name: &str| files.remove(name).ok_or_else(|| Error::new(ErrorKind::NotFound, "it is missing"));
+        let model = Model::load(read, &self.device).map_err(|e| failure("bad_model", e))?;
+        let stages = model.config.stages.iter().map(|stage| {
+            let sampling = &stage.sampling;
+            json!({
+                "size": stage.size,
+                "steps": sampling.steps,
+                "sampler": sampling.sampler.name(),
+                "condScale": sampling.cond_scale,
+            })
+        });
+        let about = json!({
+            "name": model.config.name,
+            "hash": model.hash,
+            "licence": model.licence.trim(),
+            "stages": stages.collect::<Vec<_>>(),
+            "samplers": SamplerKind::NAMES,
+        });
+        self.model = Some(Arc::new(model));
+        Ok(about.to_string())
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// `model_not_loaded`, or `unsupported_option` with what in the request makes no sense.
+    pub fn start(&self, request: &str) -> Result<Job, JsValue> {
+        let model = self.model.clone().ok_or_else(|| failure("model_not_loaded", "no model is loaded"))?;
+        let request = parse(request)?;
+        Run::new(model, request).map(Job).map_err(|e| failure("unsupported_option", e))
+    }
+
+    /// What a request comes to, stage by stage, as PNG files carry it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn settings(&self, request: &str) -> Result<String, JsValue> {
+        let model = self.model.as_ref().ok_or_else(|| failure("model_not_loaded", "no model is loaded"))?;
+        Ok(parse(request)?.described(&model.config).to_string())
+    }
+}
+
+#[wasm_bindgen]
+impl Job {
+    /// Works until there is something to tell, at most one step; `undefined` after the last event.
+    ///
+    /// # Errors
+    /// `device_lost` or `not_finite`; the run is over then.
+    pub async fn next(&mut self) -> Result<JsValue, JsValue> {
+        let Some(event) = self.0.next().await.map_err(|e| of_run(&e))? else { return Ok(JsValue::UNDEFINED) };
+        let json = serde_json::to_string(&event).map_err(|e| failure("internal_error", e))?;
+        let told = JSON::parse(&json)?;
+        let pictures = match event {
+            Event::Step { preview: Some(pictures), .. } | Event::Done { pictures } => pictures,
+            _ => return Ok(told),
+        };
+        let images: Array = pictures.iter().map(image_data).collect::<Result<_, _>>()?;
+        Reflect::set(&told, &"pictures".into(), &images)?;
+        Ok(told)
+    }
+}
+
+/// The core's request; a sampler may be given by its name, as people type it.
+fn parse(request: &str) -> Result<Request, JsValue> {
+    let unsupported = |message: String| failure("unsupported_option", message);
+    let mut request: Value = serde_json::from_str(request).map_err(|e| unsupported(e.to_string()))?;
+    for stage in request.get_mut("stages").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(name) = stage["sampler"].as_str() {
+            let sampler = SamplerKind::from_name(name).map_err(unsupported)?;
+            stage["sampler"] = serde_json::to_value(sampler).map_err(|e| unsupported(e.to_string()))?;
+        }
+    }
+    serde_json::from_value(request).map_err(|e| unsupported(e.to_string()))
+}

@@ -1,0 +1,395 @@
+// What goes wrong on the way, one by one: each ends in a sentence for the user and a page that still works.
+// The numbers are those of the list of faults that a web demo must survive.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { launch, make, open, outcome, ready } from './browser.mjs';
+import { dies, garbles, loses, passing, reports, spoils, without } from './injections.mjs';
+import { serve } from './server.mjs';
+
+const { FIREFALL_DIST: dist } = process.env;
+
+let server;
+let browser;
+before(async () => {
+  [server, browser] = [await serve(dist), await launch()];
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** A page whose server does `fault`, and whose worker runs `injected` first; with `times`, only so many workers do. */
+async function visit({ fault, injected, times = Infinity, path = '?device=cpu', options } = {}) {
+  let left = times;
+  server.log.length = 0;
+  server.fault = async (file, response, body, request) => {
+    if (injected && file.endsWith('/worker.js') && left-- > 0) {
+      response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'no-store' });
+      response.end(`${injected}\n${body}`);
+      return true;
+    }
+    return (await fault?.(file, response, body, request)) ?? false;
+  };
+  return open(browser, server.url + path, { serviceWorkers: 'block', ...options });
+}
+
+const trouble = (page) => page.waitForSelector('#trouble:not([hidden])', { timeout: 60_000 }).then((box) => box.textContent());
+const chunk = (file) => /\/model\/[0-9a-f]{64}\.bin$/.test(file);
+const heal = () => (server.fault = null);
+
+/** The page makes a picture now. */
+async function works(page) {
+  const { status, trouble } = await make(page, 'a red circle');
+  assert.match(status, /^Done in/, trouble);
+  await page.context().close();
+}
+
+/** Answers to the first chunk, `times` times; then the server is well again. */
+const badly = (times, answer) => {
+  let left = times;
+  return async (file, response, body, request) => {
+    if (!chunk(file) || left-- <= 0) return false;
+    await answer(response, body, request);
+    return true;
+  };
+};
+
+const end = (status, text, headers = {}) => async (response) => void response.writeHead(status, headers).end(text);
+
+/** W14: what a server or a network does once is healed without a word. */
+const HEALED = {
+  'a server error': end(503, 'busy'),
+  'an HTML page in place of a chunk': end(200, '<!doctype html><title>Sign in</title>', { 'content-type': 'text/html' }),
+  'a chunk with a wrong byte': async (response, body) => {
+    const bad = Buffer.from(body);
+    bad[bad.length >> 1] ^= 1;
+    response.writeHead(200).end(bad);
+  },
+  'a chunk of zeros': async (response, body) => void response.writeHead(200).end(Buffer.alloc(body.length)),
+  'a chunk that is cut off': async (response, body) => void response.writeHead(200).end(body.subarray(0, 1000)),
+  'a connection that breaks': async (response, body) => {
+    response.writeHead(200, { 'content-length': body.length });
+    response.write(body.subarray(0, 1000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    response.destroy();
+  },
+};
+for (const [name, answer] of Object.entries(HEALED)) {
+  test(`W14 ${name} is fetched again`, async () => {
+    const page = await visit({ fault: badly(1, answer) });
+    await ready(page);
+    heal();
+    await works(page);
+  });
+}
+
+/** W14: what a server does every time is told, and a button tries again. */
+const TOLD = {
+  'a chunk that is missing': end(404, 'not found'),
+  'a server that is down': end(500, 'broken'),
+  'a chunk that is always wrong': async (response, body) => void response.writeHead(200).end(Buffer.alloc(body.length)),
+};
+for (const [name, answer] of Object.entries(TOLD)) {
+  test(`W14 ${name} is told, and can be tried again`, async () => {
+    const page = await visit({ fault: badly(Infinity, answer) });
+    assert.match(await trouble(page), /part of the weights could not be loaded: .*Try again/);
+    heal();
+    await page.click('#trouble button');
+    await ready(page);
+    await works(page);
+  });
+}
+
+test('W14 a manifest that is no manifest is told', async () => {
+  for (const text of ['<!doctype html>', '{"format":2}', '{"format":1,"hash":"x","files":[]}', '[]', '']) {
+    const page = await visit({
+      fault: async (file, response) => file.endsWith('manifest.json') && (response.writeHead(200).end(text), true),
+    });
+    assert.match(await trouble(page), /list of weights/);
+    await page.context().close();
+  }
+});
+
+test('W14 only what is missing is loaded after a break', async () => {
+  let served = 0;
+  const page = await visit({ fault: async (file, response) => chunk(file) && ++served > 2 && (response.writeHead(404).end(), true) });
+  await trouble(page);
+  heal();
+  server.log.length = 0;
+  await page.click('#trouble button');
+  await ready(page);
+  const all = await page.evaluate(async () => (await (await fetch('model/manifest.json')).json()).files.flatMap((f) => f.chunks).length);
+  assert.equal(server.log.filter(chunk).length, all - 2);
+  await works(page);
+});
+
+test('W15 a stored chunk that went bad is fetched again, and nothing else', async () => {
+  const page = await visit();
+  await ready(page);
+  await page.evaluate(async () => {
+    const cache = await caches.open('firefall-weights');
+    const [key] = (await cache.keys()).filter(({ url }) => url.endsWith('.bin'));
+    const { byteLength } = await (await cache.match(key)).arrayBuffer();
+    await cache.put(key, new Response(new Uint8Array(byteLength)));
+  });
+  server.log.length = 0;
+  await page.reload();
+  await ready(page);
+  assert.equal(server.log.filter(chunk).length, 1);
+  await works(page);
+});
+
+test('W15 without storage the page works and says so', async () => {
+  const page = await visit({ injected: without.storage });
+  await ready(page);
+  assert.match(await page.textContent('#status'), /does not keep the weights/);
+  await works(page);
+});
+
+test('W15 a full disk is no reason to fail', async () => {
+  const page = await visit({ injected: without.room });
+  await ready(page);
+  assert.match(await page.textContent('#status'), /does not keep the weights/);
+  await works(page);
+});
+
+/** No WebGPU that works: the page takes the CPU and says why. */
+const NO_GPU = {
+  'W1 no navigator.gpu': [without.gpu, /no WebGPU/],
+  'W2 no adapter': [without.adapter, /finds no graphics device/],
+  'W3 an adapter that is software': ['', /software/],
+  'W5 less than the least limits': [
+    passing({ maxStorageBuffersPerShaderStage: 4, maxComputeInvocationsPerWorkgroup: 256 }),
+    /less than 8/,
+  ],
+  'W6 no device': [passing() + without.device, /does not work: .*busy/],
+  'W11 shaders that the driver refuses': [passing() + garbles, /does not work/],
+  'W13 a device that computes wrongly': [passing() + spoils(0.5), /does not work: .*should be/],
+};
+for (const [name, [injected, why]] of Object.entries(NO_GPU)) {
+  test(name, async () => {
+    const page = await visit({ injected, path: '' });
+    await ready(page);
+    const line = await page.textContent('#device');
+    assert.match(line, /^On the CPU, because/);
+    assert.match(line, why);
+    await works(page);
+  });
+}
+
+test('W4 and W5 the least that WebGPU promises is enough', async () => {
+  const page = await visit({ path: '?device=webgpu' });
+  await ready(page);
+  assert.match(await page.textContent('#device'), /by WebGPU/);
+  await works(page);
+});
+
+test('W7 a device that is lost while the model loads is told, and can be tried again', async () => {
+  const page = await visit({ injected: dies('model'), times: 1 });
+  assert.match(await trouble(page), /lost/);
+  await page.click('#trouble button');
+  await ready(page);
+  await works(page);
+});
+
+test('W7 a device that is lost in a run is opened again, and the run repeated', async () => {
+  const page = await visit({ injected: loses, times: 1, path: '?device=webgpu' });
+  await ready(page);
+  const { status, trouble } = await make(page, 'a red circle');
+  assert.match(status, /^Done/, trouble);
+  assert.match(await page.textContent('#device'), /by WebGPU/);
+  await works(page);
+});
+
+test('W8 a device that is lost again is left for the CPU', async () => {
+  const page = await visit({ injected: dies('denoising', 2), times: 2, path: '?device=webgpu' });
+  await ready(page);
+  const { status, trouble } = await make(page, 'a red circle');
+  assert.match(status, /^Done/, trouble);
+  assert.match(await page.textContent('#device'), /^On the CPU, because the graphics device failed/);
+  await works(page);
+});
+
+test('W8, W17 a worker that always dies is told, and the page works when it no longer does', async () => {
+  const page = await visit({ injected: dies('denoising', 2) });
+  await ready(page);
+  assert.match((await make(page, 'a red circle')).trouble, /lost\. It was tried twice\./);
+  heal();
+  await works(page);
+});
+
+for (const [name, error] of [['W9', 'GPUOutOfMemoryError'], ['W10', 'GPUValidationError']]) {
+  test(`${name} a ${error} ends no more than a try`, async () => {
+    const page = await visit({ injected: reports(error), times: 1, path: '?device=webgpu' });
+    await ready(page);
+    const { status, trouble } = await make(page, 'a red circle');
+    assert.match(status, /^Done/, trouble);
+    await works(page);
+  });
+}
+
+test('W12 numbers that are none come from a device that is left for the CPU', async () => {
+  const page = await visit({ injected: spoils('NaN', 'model'), path: '?device=webgpu' });
+  await ready(page);
+  const { status, trouble } = await make(page, 'a red circle');
+  assert.match(status, /^Done/, trouble);
+  assert.match(await page.textContent('#device'), /^On the CPU, because the graphics device failed/);
+  await works(page);
+});
+
+test('W16 it works where a page is isolated, as where it is not', async () => {
+  const isolated = await serve(dist, {
+    headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
+  });
+  const page = await open(browser, `${isolated.url}?device=cpu`);
+  await ready(page);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  await works(page);
+  await isolated.close();
+});
+
+test('W17 a worker that the page may not start is told', async () => {
+  const missing = async (file, response) => file.endsWith('/worker.js') && (response.writeHead(404).end(), true);
+  const page = await visit({ fault: missing });
+  assert.match(await trouble(page), /worker/);
+  heal();
+  await page.click('#trouble button');
+  await ready(page);
+  await works(page);
+});
+
+test('W17 a page that may have no workers says so', async () => {
+  const strict = await serve(dist, { headers: { 'content-security-policy': "worker-src 'none'" } });
+  const page = await open(browser, strict.url, { serviceWorkers: 'block' });
+  assert.match(await trouble(page), /worker/);
+  await page.context().close();
+  await strict.close();
+});
+
+test('W18 a new version takes the place of the one that was kept', async () => {
+  server.fault = null;
+  const page = await open(browser, `${server.url}?device=cpu`);
+  await ready(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const old = /v-[0-9a-f]{12}/.exec(await page.content())[0];
+  const next = 'v-ffffffffffff';
+  server.fault = async (file, response, body) => {
+    if (file.includes(next)) {
+      const { readFile } = await import('node:fs/promises');
+      response.writeHead(200, { 'content-type': file.endsWith('.wasm') ? 'application/wasm' : file.endsWith('.css') ? 'text/css' : 'text/javascript' });
+      response.end(await readFile(dist + file.replace(next, old)));
+      return true;
+    }
+    if (!['/', '/sw.js'].includes(file)) return false;
+    response.writeHead(200, { 'content-type': file === '/' ? 'text/html' : 'text/javascript' });
+    response.end(String(body).replaceAll(old, next));
+    return true;
+  };
+  await page.reload();
+  assert.ok((await page.content()).includes(next));
+  await ready(page);
+  await page.waitForFunction(async (old) => !(await caches.keys()).includes(old), old);
+  await works(page);
+  heal();
+});
+
+test('W22, W23 a run goes on while the window changes and another tab is in front', async () => {
+  const page = await visit();
+  await ready(page);
+  await page.click('#settings summary');
+  await page.locator('#stages input').first().fill('300');
+  await page.fill('#prompt', 'a red circle');
+  await page.press('#prompt', 'Enter');
+  await page.waitForFunction(() => /step [1-9]/.test(document.getElementById('status').textContent));
+  await page.setViewportSize({ width: 400, height: 700 });
+  const other = await page.context().newPage();
+  await other.bringToFront();
+  assert.match((await outcome(page)).status, /^Done/);
+  await page.bringToFront();
+  await works(page);
+});
+
+test('W24 a hundred pictures leave no more memory behind than a few', async () => {
+  const isolated = await serve(dist, {
+    headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
+  });
+  const page = await open(browser, `${isolated.url}?device=cpu`);
+  await ready(page);
+  const [before, after] = await page.evaluate(async () => {
+    const folder = [...document.scripts].find(({ src }) => src.endsWith('main.js')).src;
+    const { FirefallClient } = await import(new URL('firefall/index.js', folder));
+    const client = new FirefallClient({ model: new URL('model/', location.href.split('?')[0]), device: 'cpu' });
+    const used = async () => (await performance.measureUserAgentSpecificMemory()).bytes;
+    const make = async (times) => {
+      for (let seed = 0; seed < times; seed++) {
+        const result = await client.generate({ prompt: 'a red circle', seed }).promise;
+        if (!result.ok) throw new Error(result.message);
+      }
+      return used();
+    };
+    return [await make(10), await make(100)];
+  });
+  assert.ok(after < 1.05 * before, `${before} bytes became ${after}`);
+  await page.context().close();
+  await isolated.close();
+});
+
+test('W19 prompts of every kind', async () => {
+  const page = await visit();
+  await ready(page);
+  for (const empty of ['', '   ', '\u200b']) {
+    assert.match((await make(page, empty)).trouble, /what the picture should show/i);
+  }
+  for (const prompt of ['x'.repeat(10_000), '👩‍👩‍👧 🦊', 'דוג \u202e', 'e\u0301\u0302', 'a\u0000b', '\ud800', 'zzz qqq', '<img src=x onerror=alert(1)>']) {
+    const { status, trouble } = await make(page, prompt);
+    assert.match(status, /^Done/, `${JSON.stringify(prompt.slice(0, 20))}: ${trouble}`);
+  }
+  assert.equal(await page.locator('#history img[src="x"]').count(), 0);
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test('W20 links of every kind', async () => {
+  const links = {
+    '#v=1&prompt=a%20red%20star&seed=7': [],
+    '#v=1&prompt=x&seed=NaN': [/no seed/],
+    '#v=1&prompt=x&seed=-1&count=99&steps=0': [/no seed/, /no count/, /no steps/],
+    '#v=1&prompt=x&__proto__=1&constructor=2': [/__proto__/, /constructor/],
+    '#v=1&prompt=x&model=0000000000000000': [/another model/],
+    '#v=9&prompt=x': [/no v/],
+    [`#v=1&prompt=${'x'.repeat(20_000)}`]: [/too long/],
+    '#v=1&prompt=%3Cscript%3Ealert(1)%3C/script%3E': [],
+  };
+  for (const [link, expected] of Object.entries(links)) {
+    const page = await visit({ path: `?device=cpu${link}` });
+    if (expected.length) for (const words of expected) assert.match(await trouble(page), words);
+    else await ready(page);
+    await works(page);
+  }
+});
+
+test('W21 a hundred prompts at once: the latest wins', async () => {
+  const page = await visit();
+  await ready(page);
+  for (let i = 0; i < 100; i++) {
+    await page.fill('#prompt', `a red circle ${i}`);
+    await page.press('#prompt', 'Enter');
+    if (i % 3 === 0) await page.click('#stop', { timeout: 500 }).catch(() => {});
+  }
+  await works(page);
+});
+
+test('W25 seeds at the edges', async () => {
+  const page = await visit();
+  await ready(page);
+  await page.click('#settings summary');
+  for (const seed of ['0', '4294967295', '9007199254740991']) {
+    await page.fill('#seed', seed);
+    assert.match((await make(page, 'a red circle')).status, new RegExp(`seed ${seed}`));
+  }
+  await page.fill('#seed', '9007199254740992');
+  assert.match((await make(page, 'a red circle')).trouble, /whole number/);
+  await page.context().close();
+});

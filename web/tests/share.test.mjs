@@ -1,0 +1,53 @@
+// Links: what goes in comes out, and what is not understood is told and left out. No browser.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MAX_SEED, emptyWish, fromFragment, toFragment } from '../www/share.js';
+
+const SAMPLERS = ['ddpm', 'ddim', 'dpm++2m', 'heun'];
+
+test('a wish comes back from its link', () => {
+  const wishes = [
+    { ...emptyWish(), prompt: 'a red star' },
+    { ...emptyWish(), prompt: 'a&b=c#d%20 +"<é🦊\n', negative: 'x y', seed: MAX_SEED, count: 16, stopAfter: 1 },
+    { ...emptyWish(), prompt: 'x', seed: 0, stages: [{ steps: 4, sampler: 'dpm++2m' }, { cond_scale: -1.5 }], model: 'a'.repeat(16) },
+    { ...emptyWish(), prompt: 'x', stages: [{}, { steps: 1000, cond_scale: 3 }] },
+  ];
+  for (const wish of wishes) {
+    assert.deepEqual(fromFragment(toFragment(wish), SAMPLERS), { wish, refused: [] }, toFragment(wish));
+  }
+  assert.equal(fromFragment('', SAMPLERS), null);
+  assert.equal(fromFragment('#', SAMPLERS), null);
+});
+
+test('what is not understood is told and left out', () => {
+  const cases = {
+    '#v=2&prompt=x': /no v/,
+    '#prompt=x&seed=1e3': /no seed/,
+    '#prompt=x&seed=9007199254740992': /no seed/,
+    '#prompt=x&count=17': /no count/,
+    '#prompt=x&steps=0': /no steps/,
+    '#prompt=x&steps=1,2,3,4,5,6,7,8,9': /no steps/,
+    '#prompt=x&scale=NaN': /no scale/,
+    '#prompt=x&scale=1e9': /no scale/,
+    '#prompt=x&sampler=euler': /no sampler/,
+    '#prompt=x&model=xyz': /no model/,
+    '#prompt=x&prompt=y': /twice/,
+    '#prompt=x&__proto__=1': /does not know/,
+    '#prompt=x&toString=1': /does not know/,
+  };
+  for (const [link, why] of Object.entries(cases)) {
+    const { wish, refused } = fromFragment(link, SAMPLERS);
+    assert.equal(wish.prompt, 'x', link);
+    assert.equal(refused.length, 1, link);
+    assert.match(refused[0], why);
+    assert.deepEqual({ ...wish, prompt: '' }, emptyWish(), link);
+  }
+});
+
+test('a long link, and one with much wrong, end soon', () => {
+  assert.match(fromFragment(`#prompt=${'x'.repeat(20_000)}`, SAMPLERS).refused[0], /too long/);
+  const many = Array.from({ length: 500 }, (_, i) => `k${i}=1`).join('&');
+  assert.ok(fromFragment(`#${many}`, SAMPLERS).refused.length <= 6);
+});

@@ -1,0 +1,147 @@
+// Weights from a faulty server into a faulty store, without a browser.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+
+import { forgetAll, loadModel } from '../npm/weights.js';
+import { serve } from './server.mjs';
+
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+const digest = async (bytes) => sha256(bytes);
+
+/** The browser's storage, as far as it is used. */
+class FakeCache extends Map {
+  match = async (url) => this.get(String(url))?.clone();
+  put = async (url, response) => void this.set(String(url), response);
+  keys = async () => [...super.keys()].map((url) => ({ url }));
+  delete = async (key) => super.delete(key.url ?? String(key));
+}
+
+let server;
+let folder;
+let model;
+let cache;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'firefall-'));
+  server = await serve(folder);
+  const files = { 'model.json': randomBytes(100), 'stage1.safetensors': randomBytes(5000), 'LICENSE.txt': randomBytes(10) };
+  const manifest = { format: 1, hash: sha256('model'), files: [] };
+  for (const [name, bytes] of Object.entries(files)) {
+    const chunks = [];
+    for (let at = 0; at < bytes.length; at += 2000) {
+      const chunk = bytes.subarray(at, at + 2000);
+      chunks.push({ sha256: sha256(chunk), bytes: chunk.length });
+      await writeFile(join(folder, `${sha256(chunk)}.bin`), chunk);
+    }
+    manifest.files.push({ name, chunks });
+  }
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  model = { files, manifest };
+});
+after(async () => {
+  await server.close();
+  await rm(folder, { recursive: true });
+});
+beforeEach(() => {
+  cache = new FakeCache();
+  globalThis.caches = { open: async () => cache, delete: async () => cache.size > 0 && (cache.clear(), true) };
+  server.fault = null;
+  server.log.length = 0;
+});
+
+const load = (event) => loadModel(new URL(server.url), digest, event);
+const chunks = () => server.log.filter((path) => path.endsWith('.bin')).length;
+
+function whole({ hash, files }) {
+  assert.equal(hash, model.manifest.hash);
+  assert.deepEqual(files.map(({ name }) => name), Object.keys(model.files));
+  for (const { name, bytes } of files) assert.ok(Buffer.from(bytes).equals(model.files[name]), name);
+}
+
+test('everything comes once, counted to the byte, and then from the store', async () => {
+  const events = [];
+  const loaded = await load((event) => events.push(event));
+  whole(loaded);
+  assert.equal(loaded.stored, true);
+  assert.equal(chunks(), 5);
+  assert.deepEqual(events.at(-1), { phase: 'weights', got: 5110, total: 5110 });
+  assert.ok(events.every(({ got }, i) => i === 0 || got >= events[i - 1].got));
+  whole(await load());
+  assert.equal(chunks(), 5);
+});
+
+test('offline, or behind a page that asks to sign in, the last visit is enough', async () => {
+  await load();
+  server.fault = async (path, response) => (response.destroy(), true);
+  whole(await load());
+  server.fault = async (path, response) => (response.writeHead(200).end('<!doctype html>'), true);
+  whole(await load());
+});
+
+test('a fault that passes is healed', async () => {
+  const faults = [
+    (response) => response.writeHead(503).end(),
+    (response) => response.writeHead(200).end('<!doctype html>'),
+    (response, body) => response.writeHead(200).end(Buffer.alloc(body.length)),
+    (response, body) => (response.writeHead(200, { 'content-length': body.length }), response.write(body.subarray(0, 5)), setTimeout(() => response.destroy(), 20)),
+  ];
+  for (const answer of faults) {
+    let left = 1;
+    cache.clear();
+    server.fault = async (path, response, body) => path.endsWith('.bin') && left-- > 0 && (answer(response, body), true);
+    whole(await load());
+  }
+});
+
+test('a fault that stays is told; after it only what is missing is loaded', async () => {
+  const lost = model.manifest.files[1].chunks[1].sha256;
+  server.fault = async (path, response) => path.includes(lost) && (response.writeHead(404).end(), true);
+  await assert.rejects(load(), { name: 'download_failed', message: /the server answered 404\. Try again\./ });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  server.fault = null;
+  server.log.length = 0;
+  whole(await load());
+  assert.equal(chunks(), 1);
+});
+
+test('a stored chunk that went bad is fetched again, and nothing else', async () => {
+  await load();
+  const url = [...(await cache.keys())].map(({ url }) => url).find((url) => url.endsWith('.bin'));
+  await cache.put(url, new Response('bad'));
+  server.log.length = 0;
+  whole(await load());
+  assert.equal(chunks(), 1);
+});
+
+test('chunks of another model go', async () => {
+  const stale = `${server.url}${'f'.repeat(64)}.bin`;
+  await cache.put(stale, new Response('old'));
+  await load();
+  assert.equal(await cache.match(stale), undefined);
+});
+
+test('without room or without a store it loads all the same, and says so', async () => {
+  cache.put = async () => Promise.reject(new DOMException('full', 'QuotaExceededError'));
+  const full = await load();
+  whole(full);
+  assert.equal(full.stored, false);
+  globalThis.caches = undefined;
+  const none = await load();
+  whole(none);
+  assert.equal(none.stored, false);
+  assert.equal(await forgetAll(), false);
+});
+
+test('a manifest that is none is told', async () => {
+  const { manifest } = model;
+  const long = { ...manifest, files: [{ name: 'model.json', chunks: [{ sha256: 'a'.repeat(64), bytes: 2 ** 40 }] }] };
+  const astray = { ...manifest, files: [{ name: '../model.json', chunks: [] }] };
+  for (const text of ['', '[]', '{"format":2}', '<!doctype html>', JSON.stringify(long), JSON.stringify(astray), '"x"', 'null']) {
+    server.fault = async (path, response) => path.endsWith('manifest.json') && (response.writeHead(200).end(text), true);
+    await assert.rejects(load(), { name: 'download_failed', message: /list of weights is damaged/ }, text);
+  }
+});

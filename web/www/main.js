@@ -1,0 +1,220 @@
+// The page: it wires the form, the pictures and the history to a client that works in a worker.
+
+import { FirefallClient } from './firefall/index.js';
+import { History } from './history.js';
+import { Pictures } from './pictures.js';
+import { Settings } from './settings.js';
+import { Status } from './status.js';
+import { fromFragment, toFragment } from './share.js';
+
+const EXAMPLES = [
+  'a red star on a blue background',
+  'a big purple heart',
+  'a small green circle in the top left',
+  'three yellow stars',
+  'a blue square above an orange ring',
+  'a pink 7',
+];
+const MAX_PROMPT = 2000;
+
+const at = (id) => document.getElementById(id);
+const form = at('form');
+const prompt = at('prompt');
+
+const query = new URLSearchParams(location.search);
+const client = new FirefallClient({
+  assets: new URL('./firefall/', import.meta.url),
+  // Beside the version's folder, so that a new page keeps the weights.
+  model: new URL('../model/', import.meta.url),
+  device: query.get('device') ?? 'auto',
+});
+const settings = new Settings();
+const status = new Status(at('status'), at('progress'), at('trouble'));
+const pictures = new Pictures(at('pictures'));
+const history = new History(at('history-section'), at('history'), restore);
+
+/** What the pictures on the page were made of; null before the first. */
+let shown = null;
+let abort = null;
+
+prompt.maxLength = MAX_PROMPT;
+for (const example of EXAMPLES) {
+  const button = Object.assign(document.createElement('button'), { type: 'button', textContent: example });
+  button.onclick = () => {
+    prompt.value = example;
+    generate();
+  };
+  at('examples').append(button);
+}
+
+form.onsubmit = (event) => {
+  event.preventDefault();
+  generate();
+};
+at('stop').onclick = () => abort?.();
+at('again').onclick = () => {
+  settings.freshSeed();
+  generate();
+};
+at('save').onclick = save;
+at('share').onclick = share;
+at('forget').onclick = forget;
+addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && abort) abort();
+});
+addEventListener('hashchange', openLink);
+listenForFiles();
+load();
+
+async function load() {
+  const loaded = await client.load((progress) => status.loading(progress));
+  if (!loaded.ok) {
+    at('device').textContent = '';
+    return status.fail(loaded.message, { retry: load });
+  }
+  settings.show(loaded.model);
+  at('device').textContent = deviceLine(loaded.device);
+  at('model').textContent = `Model ${loaded.model.name}, ${loaded.model.hash.slice(0, 16)}. ${loaded.model.licence}`;
+  if (!loaded.stored) status.note('This browser does not keep the weights; they will be loaded again next time.');
+  else status.ready();
+  openLink();
+  return undefined;
+}
+
+function deviceLine({ kind, name, why }) {
+  return kind === 'webgpu' ? `On ${name} by WebGPU.` : `On the CPU, because ${why}.`;
+}
+
+async function generate() {
+  if (!prompt.value.trim()) {
+    status.fail('Type what the picture should show.');
+    prompt.focus();
+    return;
+  }
+  const wish = { ...settings.wish(), prompt: prompt.value };
+  if (wish.problem) return void status.fail(wish.problem);
+  status.begin();
+  at('actions').hidden = true;
+  at('stop').hidden = false;
+  const run = client.generate(paramsOf(wish), (progress) => follow(progress, wish));
+  abort = run.abort;
+  pictures.begin(wish.count, wish);
+  const result = await run.promise;
+  // A later prompt has the page now.
+  if (abort !== run.abort) return;
+  abort = null;
+  at('stop').hidden = true;
+  if (!result.ok) {
+    if (result.reason === 'cancelled') status.note('Stopped.');
+    else status.fail(result.message);
+    return;
+  }
+  const model = client.loaded?.model.hash ?? '';
+  shown = { ...wish, model, settings: result.settings };
+  at('device').textContent = deviceLine(result.device);
+  pictures.finish(result.images);
+  status.done(result.timeMs, wish);
+  at('actions').hidden = false;
+  await history.add(shown, result.images);
+}
+
+function paramsOf({ prompt, negative, seed, count, stages, stopAfter }) {
+  return { prompt, negative: negative || undefined, seed, count, stages, stopAfter: stopAfter ?? undefined };
+}
+
+function follow(progress, wish) {
+  if (progress.phase === 'recovering') status.note(`${progress.message} Trying again.`);
+  if (progress.phase === 'warning') status.warn(progress.message);
+  if (progress.images?.length) pictures.preview(progress.images);
+  status.follow(progress, wish);
+}
+
+/** Puts a wish into the form. */
+function restore(wish) {
+  prompt.value = wish.prompt;
+  settings.restore(wish);
+}
+
+function openLink() {
+  const link = fromFragment(location.hash, client.loaded?.model.samplers ?? []);
+  if (!link || !client.loaded) return;
+  restore(link.wish);
+  const other = link.wish.model && !client.loaded.model.hash.startsWith(link.wish.model);
+  const notes = other ? ['The link was made with another model; its picture will differ.'] : [];
+  const all = [...notes, ...link.refused];
+  if (all.length) status.warn(all.join(' '));
+}
+
+async function share() {
+  const link = new URL(location.href);
+  link.hash = toFragment(shown);
+  globalThis.history.replaceState(null, '', link);
+  try {
+    await navigator.clipboard.writeText(link.href);
+    status.note('The link is copied.');
+  } catch {
+    status.note('The link is in the address bar now; the browser does not let this page copy it.');
+  }
+}
+
+async function save() {
+  const index = pictures.selected;
+  const image = pictures.image(index);
+  const origin = {
+    prompt: shown.prompt,
+    negative: shown.negative || undefined,
+    seed: String(shown.seed + index),
+    settings: shown.settings,
+    model: shown.model,
+  };
+  const result = await client.png(image, origin);
+  if (!result.ok) return status.fail(result.message);
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(result.blob);
+  link.download = `${shown.prompt.replace(/[^\p{L}\p{N}]+/gu, '_').slice(0, 60) || 'picture'}_${origin.seed}.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  return status.note(`Saved as ${link.download}.`);
+}
+
+async function forget() {
+  if (abort) abort();
+  const result = await client.purge();
+  if (!result.ok) return status.fail(result.message);
+  at('device').textContent = 'The weights are removed from this browser; the next picture loads them again.';
+  return status.note('Removed.');
+}
+
+function listenForFiles() {
+  const stop = (event) => event.preventDefault();
+  addEventListener('dragover', (event) => {
+    stop(event);
+    document.body.classList.add('dropping');
+  });
+  addEventListener('dragleave', () => document.body.classList.remove('dropping'));
+  addEventListener('drop', async (event) => {
+    stop(event);
+    document.body.classList.remove('dropping');
+    const file = event.dataTransfer?.files[0];
+    if (file) await openFile(file);
+  });
+}
+
+async function openFile(file) {
+  if (file.size > 64 << 20) return status.fail(`${file.name} is larger than 64 MiB.`);
+  const result = await client.read(await file.arrayBuffer());
+  if (!result.ok) return status.fail(`${file.name}: ${result.message}`);
+  const { origin } = result;
+  if (!origin.prompt) return status.fail(`${file.name} does not say how it was made.`);
+  const seed = origin.seed === null ? null : Number(origin.seed);
+  const known = seed === null || Number.isSafeInteger(seed);
+  restore({ ...settings.of(origin.settings), prompt: origin.prompt, negative: origin.negative ?? '', seed: known ? seed : null, count: 1 });
+  const notes = [];
+  if (!known) notes.push('Its seed is larger than a browser can hold and was left out.');
+  if (origin.model && client.loaded && origin.model !== client.loaded.model.hash) notes.push('It was made by another model.');
+  return status.note([`The settings of ${file.name} are in the form.`, ...notes].join(' '));
+}
+
+if ('serviceWorker' in navigator && isSecureContext) {
+  navigator.serviceWorker.register(new URL('../sw.js', import.meta.url)).catch(() => {});
+}

@@ -1,0 +1,115 @@
+// The fold with everything that a model can be asked besides a prompt.
+
+import { MAX_COUNT, MAX_SEED, decimal, emptyWish, whole } from './share.js';
+
+const at = (id) => document.getElementById(id);
+/** Fresh seeds are short enough to be read aloud. */
+const FRESH = 1_000_000;
+
+export class Settings {
+  #stages = [];
+  #fields = [];
+
+  constructor() {
+    at('reset').onclick = () => this.restore(emptyWish());
+    this.freshSeed();
+  }
+
+  freshSeed() {
+    at('seed').value = String(crypto.getRandomValues(new Uint32Array(1))[0] % FRESH);
+  }
+
+  /** Makes the fields of a model's stages. */
+  show({ stages, samplers }) {
+    this.#stages = stages;
+    const names = stages.map(({ size }, i) => (i === 0 ? `Base, ${size} × ${size}` : `Then ${size} × ${size}`));
+    const sizes = stages.map(({ size }, i) => new Option(`${size} × ${size}`, String(i + 1)));
+    at('size').replaceChildren(...sizes);
+    at('size').value = String(stages.length);
+    this.#fields = stages.map((stage) => fieldsOf(stage, samplers));
+    at('stages').replaceChildren(...this.#fields.map((fields, i) => fieldset(names[i], fields)));
+  }
+
+  /** What is asked; `problem` is a sentence about a field that says nothing of use. The seed is drawn anew if it may. */
+  wish() {
+    if (!at('lock').checked && this.#used === at('seed').value) this.freshSeed();
+    const seed = whole(at('seed').value.trim(), 0, MAX_SEED);
+    const count = whole(at('count').value, 1, MAX_COUNT);
+    const wish = { ...emptyWish(), negative: at('negative').value.trim(), seed, count };
+    wish.stopAfter = Number(at('size').value) < this.#stages.length ? Number(at('size').value) : null;
+    if (seed === undefined) wish.problem = `The seed must be a whole number from 0 to ${MAX_SEED}.`;
+    if (count === undefined) wish.problem = `Pictures must be from 1 to ${MAX_COUNT}.`;
+    wish.stages = this.#fields.map(({ steps, scale, sampler }, i) => {
+      const asked = {};
+      const stage = this.#stages[i];
+      const number = whole(steps.value, 1, 1000);
+      const guidance = decimal(scale.value, -100, 100);
+      if (number === undefined) wish.problem = 'Steps must be from 1 to 1000.';
+      if (guidance === undefined) wish.problem = 'Guidance must be a number from -100 to 100.';
+      if (number !== stage.steps) asked.steps = number;
+      if (guidance !== stage.condScale) asked.cond_scale = guidance;
+      if (sampler.value !== stage.sampler) asked.sampler = sampler.value;
+      return asked;
+    });
+    if (wish.stages.every((stage) => Object.keys(stage).length === 0)) wish.stages = [];
+    wish.stages = wish.stages.slice(0, wish.stopAfter ?? undefined);
+    if (!wish.problem) this.#used = at('seed').value;
+    return wish;
+  }
+  #used = null;
+
+  restore(wish) {
+    if (wish.seed === null) this.freshSeed();
+    else {
+      at('seed').value = String(wish.seed);
+      // The same picture again, and not the next one.
+      this.#used = null;
+    }
+    at('count').value = String(wish.count);
+    at('negative').value = wish.negative;
+    at('size').value = String(Math.min(wish.stopAfter ?? this.#stages.length, this.#stages.length));
+    this.#fields.forEach(({ steps, scale, sampler }, i) => {
+      const asked = wish.stages[i] ?? {};
+      const stage = this.#stages[i];
+      steps.value = String(asked.steps ?? stage.steps);
+      scale.value = String(asked.cond_scale ?? stage.condScale);
+      sampler.value = asked.sampler ?? stage.sampler;
+    });
+  }
+
+  /** The part of a wish that is in the settings of a PNG file, as far as they are understood. */
+  of(settings) {
+    const wish = emptyWish();
+    const stages = Array.isArray(settings?.stages) ? settings.stages.slice(0, this.#stages.length) : [];
+    wish.stages = stages.map((stage) => ({
+      steps: whole(String(stage?.steps), 1, 1000),
+      cond_scale: decimal(String(stage?.cond_scale), -100, 100),
+      sampler: this.#fields[0] && [...this.#fields[0].sampler.options].some((o) => o.value === stage?.sampler) ? stage.sampler : undefined,
+    }));
+    if (stages.length > 0 && stages.length < this.#stages.length) wish.stopAfter = stages.length;
+    return wish;
+  }
+}
+
+function fieldsOf(stage, samplers) {
+  const input = (attributes) => Object.assign(document.createElement('input'), attributes);
+  const sampler = document.createElement('select');
+  sampler.append(...samplers.map((name) => new Option(name, name)));
+  sampler.value = stage.sampler;
+  return {
+    steps: input({ type: 'number', min: '1', max: '1000', value: String(stage.steps) }),
+    scale: input({ type: 'number', min: '-100', max: '100', step: '0.1', value: String(stage.condScale) }),
+    sampler,
+  };
+}
+
+function fieldset(name, { steps, scale, sampler }) {
+  const set = document.createElement('fieldset');
+  set.append(Object.assign(document.createElement('legend'), { textContent: name }));
+  for (const [label, field] of [['Steps', steps], ['Guidance', scale], ['Sampler', sampler]]) {
+    const row = document.createElement('label');
+    row.append(`${label} `, field);
+    set.append(row);
+  }
+  return set;
+}

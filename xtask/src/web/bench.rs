@@ -1,0 +1,66 @@
+//! The page against what else runs such a network in a browser.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::test::native;
+use super::{build, folder};
+use crate::shell::{output, run, target_dir};
+use crate::system::browser;
+
+/// Prints a row per line. Compares with onnxruntime-web where $PYTHON (or python3) can export a U-Net.
+pub(crate) fn bench(root: &Path) -> Result<()> {
+    browser()?;
+    let program = build::program(root)?;
+    let firefall = native(root)?;
+    let scratch = target_dir(root).join("web-bench");
+    let model = scratch.join("run/model");
+    if !model.join("stage2.safetensors").exists() {
+        train(&firefall, &scratch)?;
+    }
+    folder::write_package(root, &program, &model, &scratch.join("package"))?;
+    folder::write(root, &program, &root.join("assets/model"), &scratch.join("page"))?;
+    export(root, &model.join("model.json"), &scratch)?;
+    let here = root.join("web/bench");
+    build::packages(&here, "playwright-core")?;
+    run(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).env("FIREFALL", &firefall))
+}
+
+/// A model of the preset with the base U-Net that the reference can be, see `benches/peer.py`; weights of one step.
+fn train(firefall: &Path, scratch: &Path) -> Result<()> {
+    let trained = |with: &[&str], out: &str| -> Result<()> {
+        let mut train = Command::new(firefall);
+        train.args(["train", "--device", "cpu", "--steps", "1,1"]).args(with);
+        run(train.arg("--out").arg(scratch.join(out)))
+    };
+    trained(&["--preset", "small"], "preset")?;
+    let read = fs::read(scratch.join("preset/train.json"))?;
+    let mut config: Value = serde_json::from_slice(&read)?;
+    let unet = &mut config["model"]["stages"][0]["unet"];
+    unet["middle_cross"] = json!({ "heads": 8, "dim_head": 64 });
+    unet["coordinates"] = json!(false);
+    let path = scratch.join("config.json");
+    fs::write(&path, config.to_string())?;
+    trained(&["--config", path.to_str().context("the path is no UTF-8")?], "run")
+}
+
+fn export(root: &Path, config: &Path, scratch: &Path) -> Result<()> {
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let mut export = Command::new(python);
+    export.arg(root.join("web/bench/export.py")).arg(config).arg(scratch.join("unet.onnx"));
+    let told: Value = serde_json::from_str(output(&mut export)?.trim())?;
+    match told.get("inputs") {
+        Some(inputs) => {
+            eprintln!("against {}: {} parameters", told["versions"], told["parameters"]);
+            Ok(fs::write(scratch.join("inputs.json"), inputs.to_string())?)
+        }
+        None => {
+            eprintln!("note: nothing to compare with: {}", told["missing"]);
+            Ok(())
+        }
+    }
+}
