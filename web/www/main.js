@@ -8,12 +8,12 @@ import { Status } from './status.js';
 import { fromFragment, toFragment } from './share.js';
 
 const EXAMPLES = [
-  'a red star on a blue background',
+  'a red circle',
   'a big purple heart',
   'a small green circle in the top left',
-  'three yellow stars',
-  'a blue square above an orange ring',
-  'a pink 7',
+  'an orange ring',
+  'a blue square at the bottom',
+  'a black crescent on the left',
 ];
 const MAX_PROMPT = 2000;
 
