@@ -55,8 +55,8 @@ export const dies = (phase, count = 1) =>
     count,
   );
 
-/** The device reports an error of class `name` after the first step. */
-export const reports = (name) =>
+/** After the first step the device reports an error of class `name`, or without one is destroyed. */
+const afterFirstStep = (name) =>
   code((name) => {
     const request = GPUAdapter.prototype.requestDevice;
     const devices = [];
@@ -70,27 +70,16 @@ export const reports = (name) =>
       post(data, transfer ?? []);
       if (done || data.event?.phase !== 'denoising') return;
       done = true;
+      if (!name) return devices.at(-1).destroy();
       devices.at(-1).dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error: new globalThis[name]('injected') }));
     };
   }, name);
 
+/** The device reports an error of class `name` after the first step. */
+export const reports = (name) => afterFirstStep(name);
+
 /** The device is destroyed after the first step, as a driver that starts anew does. */
-export const loses = code(() => {
-  const request = GPUAdapter.prototype.requestDevice;
-  const devices = [];
-  GPUAdapter.prototype.requestDevice = async function (...args) {
-    devices.push(await request.apply(this, args));
-    return devices.at(-1);
-  };
-  const post = globalThis.postMessage;
-  let done = false;
-  globalThis.postMessage = (data, transfer) => {
-    post(data, transfer ?? []);
-    if (done || data.event?.phase !== 'denoising') return;
-    done = true;
-    devices.at(-1).destroy();
-  };
-});
+export const loses = afterFirstStep(null);
 
 /** Shaders are no shaders. */
 export const garbles = code(() => {

@@ -92,13 +92,19 @@ async function saved(page) {
   return file;
 }
 
-test('a run stops within a step, and the page works on', async () => {
+/** A page in the midst of a run that takes long. */
+async function atWork() {
   const page = await visit('?device=cpu');
   await page.click('#settings summary');
   await page.locator('#stages input').first().fill('1000');
   await page.fill('#prompt', 'a red circle');
   await page.press('#prompt', 'Enter');
   await page.waitForFunction(() => /step [1-9]/.test(document.getElementById('status').textContent));
+  return page;
+}
+
+test('a run stops within a step, and the page works on', async () => {
+  const page = await atWork();
   await page.keyboard.press('Escape');
   assert.equal((await outcome(page, 5000)).status, 'Stopped.');
   const line = await page.textContent('#status');
@@ -110,12 +116,7 @@ test('a run stops within a step, and the page works on', async () => {
 });
 
 test('the latest prompt wins', async () => {
-  const page = await visit('?device=cpu');
-  await page.click('#settings summary');
-  await page.locator('#stages input').first().fill('1000');
-  await page.fill('#prompt', 'a red circle');
-  await page.press('#prompt', 'Enter');
-  await page.waitForFunction(() => /step [1-9]/.test(document.getElementById('status').textContent));
+  const page = await atWork();
   await page.click('#reset');
   await page.fill('#seed', '3');
   const result = await make(page, 'a blue star');
