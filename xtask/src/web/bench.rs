@@ -26,7 +26,8 @@ pub(crate) fn bench(root: &Path) -> Result<()> {
     folder::write(root, &program, &root.join("assets/model"), &scratch.join("page"))?;
     export(root, &model.join("model.json"), &scratch)?;
     let here = root.join("web/bench");
-    build::packages(&here, "playwright-core")?;
+    build::packages(&here, "onnxruntime-web")?;
+    build::packages(&root.join("web/tests"), "playwright-core")?;
     run(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).env("FIREFALL", &firefall))
 }
 
