@@ -97,6 +97,40 @@ macro_rules! multiversion {
 }
 pub(crate) use multiversion;
 
+/// Compiles `$body` three times on x86-64 and calls the widest this processor has: with the 32 registers of AVX-512 VL,
+/// with the 16 of AVX2 and FMA, and plainly. The number is the body's last constant.
+macro_rules! wide_multiversion {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?)
+        = $body:ident, wide $wide:literal, narrow $narrow:literal) => {
+        $(#[$doc])*
+        $vis fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+                fn wide($($arg: $ty),*) {
+                    $body::<true, $wide>($($arg),*);
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($arg: $ty),*) {
+                    $body::<true, $narrow>($($arg),*);
+                }
+                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                    if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
+                        #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                        // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
+                        return unsafe { wide($($arg),*) };
+                    }
+                    #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                    // SAFETY: the processor has AVX2 and FMA.
+                    return unsafe { narrow($($arg),*) };
+                }
+            }
+            $body::<false, $narrow>($($arg),*);
+        }
+    };
+}
+pub(crate) use wide_multiversion;
+
 /// The values of a contiguous f32 tensor.
 pub(crate) fn slice(t: &FlexTensor) -> &[f32] {
     t.as_slice::<f32>().expect("the caller made it contiguous f32")

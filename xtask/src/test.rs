@@ -37,14 +37,14 @@ fn lints(root: &Path) -> &'static [&'static str] {
     if version.is_ok_and(|version| version.contains(COMPILER)) { &["--", "-D", "warnings"] } else { &[] }
 }
 
-/// The program of the page keeps the lints. In a target folder of its own: its features are fewer, and would otherwise
-/// make the next build start over.
+/// The program of the page keeps the lints, compiled for what it is shipped for. In a target folder of its own: its
+/// features are fewer, and would otherwise make the next build start over.
 fn wasm(root: &Path) -> Result<()> {
     wasm_target(root)?;
     let target = target_dir(root).join("wasm-check");
     let mut clippy = cargo(root);
     clippy.args(["clippy", "--release", "--target", WASM, "-p", "firefall-web", "--target-dir"]).arg(target);
-    run(clippy.args(lints(root)))
+    run(clippy.args(lints(root)).env("RUSTFLAGS", web::FEATURES))
 }
 
 /// The standard library for the browser.

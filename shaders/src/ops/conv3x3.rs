@@ -16,6 +16,10 @@ use crate::cpu::{self, LANES};
 use crate::launch::CubeBackend;
 
 mod kernels;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 /// `y[o] = bias[o] + sum over c and the 3x3 window of weight[o, c] * x[c]`.
 ///

@@ -10,7 +10,7 @@ use crate::shell::{cargo, run, target_dir};
 use crate::test::wasm_target;
 
 /// Every browser with WebGPU has these, and so has every other one that is kept up to date.
-const FEATURES: &str = "-C target-feature=+simd128";
+pub(crate) const FEATURES: &str = "-C target-feature=+simd128";
 /// With what rustc's output uses, and no more: newer forms are not yet read everywhere.
 const WASM_OPT: [&str; 9] = [
     "-Os",

@@ -8,6 +8,7 @@ mod size;
 mod test;
 
 pub(crate) use bench::bench;
+pub(crate) use build::FEATURES;
 pub(crate) use test::test;
 
 use std::path::{Path, PathBuf};

@@ -2,47 +2,18 @@
 
 use burn::tensor::Shape;
 
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+use super::portable::forward_group;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd128::forward_group;
 use crate::cpu::{self, LANES, Lane};
 
 /// Output channels that are computed together, so that one load of a pixel serves all of them.
-const GROUP: usize = 4;
+pub(super) const GROUP: usize = 4;
 /// Output channels whose weight gradients one task computes.
 const WEIGHT_GROUP: usize = 8;
 /// Vectors of pixels, at least, whose weight gradients are summed in registers before they are stored.
 const CHUNK_VECTORS: usize = 128;
-
-/// Compiles `$body` three times on x86-64 and calls the widest this processor has: with the 32 registers of AVX-512 VL,
-/// with the 16 of AVX2 and FMA, and plainly. The number is the body's last constant.
-macro_rules! wide_multiversion {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?)
-        = $body:ident, wide $wide:literal, narrow $narrow:literal) => {
-        $(#[$doc])*
-        fn $name($($arg: $ty),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-                fn wide($($arg: $ty),*) {
-                    $body::<true, $wide>($($arg),*);
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn narrow($($arg: $ty),*) {
-                    $body::<true, $narrow>($($arg),*);
-                }
-                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                    if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
-                        #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
-                        // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
-                        return unsafe { wide($($arg),*) };
-                    }
-                    #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
-                    // SAFETY: the processor has AVX2 and FMA.
-                    return unsafe { narrow($($arg),*) };
-                }
-            }
-            $body::<false, $narrow>($($arg),*);
-        }
-    };
-}
 
 /// The sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +21,8 @@ pub(super) struct Size {
     batch: usize,
     c_in: usize,
     c_out: usize,
-    h: usize,
-    w: usize,
+    pub(super) h: usize,
+    pub(super) w: usize,
 }
 
 impl Size {
@@ -61,24 +32,13 @@ impl Size {
     }
 
     /// Elements from one row of the padded copy to the next.
-    fn pitch(&self) -> usize {
+    pub(super) fn pitch(&self) -> usize {
         self.w + 2
     }
 
     /// Elements of one padded channel.
-    fn plane(&self) -> usize {
+    pub(super) fn plane(&self) -> usize {
         (self.h + 2) * self.pitch()
-    }
-
-    /// Vectors in a channel of the output.
-    fn vectors(&self) -> usize {
-        self.h * self.w / LANES
-    }
-
-    /// Where the window of output vector `v` begins in a padded channel.
-    fn offset(&self, v: usize) -> usize {
-        let per_row = self.w / LANES;
-        v / per_row * self.pitch() + v % per_row * LANES
     }
 }
 
@@ -153,69 +113,9 @@ pub(super) fn forward(size: &Size, x: &[f32], weights: Weights<'_>, bias: Option
     y
 }
 
-wide_multiversion! {
-    /// One group of output channels of one image; four vectors of pixels at a time in 32 registers, two in 16.
-    fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32])
-        = forward_group_body, wide 4, narrow 2
-}
-
-#[inline(always)]
-fn forward_group_body<const FMA: bool, const N: usize>(
-    size: &Size,
-    x: &[f32],
-    weight: &[f32],
-    start: &[f32; GROUP],
-    y: &mut [f32],
-) {
-    let vectors = size.vectors();
-    let mut v = 0;
-    while v + N <= vectors {
-        forward_tile::<FMA, N>(size, x, weight, start, y, v);
-        v += N;
-    }
-    while v < vectors {
-        forward_tile::<FMA, 1>(size, x, weight, start, y, v);
-        v += 1;
-    }
-}
-
-/// Output vectors `v .. v + N` of one group of channels.
-#[inline(always)]
-fn forward_tile<const FMA: bool, const N: usize>(
-    size: &Size,
-    x: &[f32],
-    weight: &[f32],
-    start: &[f32; GROUP],
-    y: &mut [f32],
-    v: usize,
-) {
-    let (hw, pitch) = (size.h * size.w, size.pitch());
-    let offsets: [usize; N] = std::array::from_fn(|j| size.offset(v + j));
-    let mut acc: [[Lane; N]; GROUP] = std::array::from_fn(|o| [[start[o]; LANES]; N]);
-    for (x, weight) in x.chunks_exact(size.plane()).zip(weight.chunks_exact(9 * GROUP)) {
-        for tap in 0..9 {
-            let at = tap / 3 * pitch + tap % 3;
-            let pixels: [Lane; N] = std::array::from_fn(|j| load(x, offsets[j] + at));
-            for o in 0..GROUP {
-                let weight = weight[tap * GROUP + o];
-                for j in 0..N {
-                    for l in 0..LANES {
-                        acc[o][j][l] = cpu::mul_add::<FMA>(weight, pixels[j][l], acc[o][j][l]);
-                    }
-                }
-            }
-        }
-    }
-    for (o, y) in y.chunks_exact_mut(hw).enumerate() {
-        for j in 0..N {
-            y[(v + j) * LANES..][..LANES].copy_from_slice(&acc[o][j]);
-        }
-    }
-}
-
 /// Eight values from `at`.
 #[inline(always)]
-fn load(x: &[f32], at: usize) -> Lane {
+pub(super) fn load(x: &[f32], at: usize) -> Lane {
     let mut lane = [0f32; LANES];
     lane.copy_from_slice(&x[at..at + LANES]);
     lane
@@ -250,7 +150,7 @@ pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
     dw
 }
 
-wide_multiversion! {
+cpu::wide_multiversion! {
     /// The gradient of one group of output channels over a few images, `[8, c, 9]`; eight channels at a time in 32
     /// registers, four in 16.
     fn weight_group(size: &Size, x: &[f32], dy: &[f32], group: usize, dw: &mut [f32])
