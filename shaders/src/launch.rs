@@ -10,6 +10,9 @@ use crate::Kernel;
 
 pub(crate) use burn::backend::wgpu::{CubeBackend, into_contiguous};
 
+/// The most workgroups along an axis that every device takes.
+pub(crate) const MOST_GROUPS: usize = 65_535;
+
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
         SourceTemplate::new(self.source)

@@ -145,12 +145,17 @@ async fn run_all(device: &Device) -> Result<Answers, String> {
     let affine = Tensor::<3>::from_data(TensorData::new(wave(2 * 2 * 5, 0.3), [2, 2, 5]), device);
     let weight = Tensor::<4>::from_data(TensorData::new(wave(6 * 5 * 9, 0.5), [6, 5, 3, 3]), device);
     let bias = Tensor::<1>::from_data(TensorData::new(wave(6, 0.9), [6]), device);
+    // So many patches that the kernel for large maps runs; the other one runs on the small map.
+    let wide = Tensor::<4>::from_data(TensorData::new(wave(5 * 90 * 91, 0.2), [1, 5, 90, 91]), device);
+    let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 6 * 9 * 15, 2.1), [2, 6, 9, 15]), device);
     let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
         ("rms_norm_silu", read(rms_norm_silu::rms_norm_silu(map(0.1), affine)).await?),
         ("rms_norm_silu dx", read(dx).await?),
         ("rms_norm_silu da", read(da).await?),
-        ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight, bias)).await?),
+        ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
+        ("conv3x3 of a large map", read(conv3x3::conv3x3(wide, weight.clone(), bias)).await?),
+        ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
     ])
 }
 

@@ -4,16 +4,22 @@
 //! kernel as large as the map. Here one padded copy of the input serves all nine taps: its rows are read in place,
 //! eight pixels a vector, against weights packed four output channels together. Maps whose width is not a multiple of
 //! eight fall back to stock.
+//!
+//! On wgpu a tiled kernel computes the forward pass and, with the weights read the other way round, the gradient of the
+//! input; the gradient of the weight is stock.
 
 use burn::Tensor;
-use burn::backend::ops::ModuleOps;
+use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::wgpu::CubeTensor;
+use burn::backend::{Backend, Dispatch, Flex, FloatDType, TensorMetadata, backend_extension};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
-use crate::launch::CubeBackend;
+use crate::kernel::{self, Kernel};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
+use crate::proof::proven;
 
 mod kernels;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -67,7 +73,7 @@ fn output_shape(x: &Shape, weight: &Shape) -> Shape {
     shape
 }
 
-/// The op on a backend. Its bodies here are the specification; `Flex` overrides them.
+/// The op on a backend. Its bodies here are the specification; `CubeBackend` and `Flex` override them.
 #[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
 pub trait Conv3x3: Backend {
     /// See [`conv3x3`].
@@ -89,8 +95,70 @@ pub trait Conv3x3: Backend {
     }
 }
 
-// Stock convolution: the tiled WGSL kernel is yet to be written.
-impl Conv3x3 for CubeBackend {}
+/// What a workgroup of one of the WGSL kernels makes.
+struct Tile {
+    kernel: Kernel,
+    /// Patches of [`PATCH`] x [`PATCH`] pixels, of any images.
+    patches: usize,
+    /// Output channels.
+    outputs: usize,
+}
+
+/// Side of a patch, the pixels of one thread.
+const PATCH: usize = 4;
+const LARGE: Tile = Tile { kernel: kernel::CONV3X3, patches: 16, outputs: 32 };
+const SMALL: Tile = Tile { kernel: kernel::CONV3X3_SMALL, patches: 4, outputs: 32 };
+/// With fewer workgroups of the large tile than this a GPU would idle, and the small one runs.
+const FILL: usize = 32;
+
+/// The tile and its workgroups for images `[b, c, h, w]` to `o` channels; nothing where an axis is empty, has too many
+/// workgroups, or an index would not fit 32 bits.
+fn tile([b, c, h, w]: [usize; 4], o: usize) -> Option<(&'static Tile, [usize; 3])> {
+    let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |n, &v| n.checked_mul(v));
+    let elements = [product(&[b, c, h, w])?, product(&[b, o, h, w])?, product(&[o, c, 9])?];
+    if elements.iter().any(|&n| n == 0 || u32::try_from(n).is_err()) {
+        return None;
+    }
+    let patches = b * h.div_ceil(PATCH) * w.div_ceil(PATCH);
+    let groups = |tile: &Tile| [patches.div_ceil(tile.patches), o.div_ceil(tile.outputs), 1];
+    let tile = if groups(&LARGE).iter().product::<usize>() < FILL { &SMALL } else { &LARGE };
+    let count = groups(tile);
+    count.iter().all(|&n| n <= MOST_GROUPS).then_some((tile, count))
+}
+
+/// Where the weights of a pair of channels lie: elements between output channels, between input channels, and 1 if the
+/// window is turned by half a circle.
+type Places = [usize; 3];
+
+/// The convolution of `x` by a WGSL kernel; nothing if none can be launched.
+fn on_gpu(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor, places: Places) -> Option<CubeTensor> {
+    let o = bias.meta.shape()[0];
+    let mut shape = x.meta.shape().clone();
+    let [b, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+    let (tile, count) = tile([b, c, h, w], o)?;
+    if [x, weight, bias].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+        return None;
+    }
+    let [x, weight, bias] = [x, weight, bias].map(|t| into_contiguous(t.clone()));
+    shape[1] = o;
+    let y = empty_beside(&x, shape);
+    let [outputs, inputs, turned] = places;
+    launch(tile.kernel, count, &[&x, &weight, &bias], &[b, c, o, h, w, outputs, inputs, turned], &[&y]);
+    Some(y)
+}
+
+impl Conv3x3 for CubeBackend {
+    fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let c = x.meta.shape()[1];
+        on_gpu(&x, &weight, &bias, [c * 9, 9, 0]).unwrap_or_else(|| Self::conv2d(x, weight, Some(bias), options()))
+    }
+
+    fn conv3x3_dx(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        let c = x.meta.shape()[1];
+        let none = Self::float_zeros(Shape::new([c]), &dy.device, FloatDType::F32);
+        on_gpu(&dy, &weight, &none, [9, c * 9, 1]).unwrap_or_else(|| Self::conv2d_x_backward(x, weight, dy, options()))
+    }
+}
 
 /// Whether the CPU kernels take these tensors.
 fn fits(x: &FloatTensor<Flex>) -> bool {
@@ -182,5 +250,34 @@ mod gradient {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LARGE, PATCH, SMALL, tile};
+
+    #[test]
+    fn small_maps_get_small_tiles_and_every_patch_a_place() {
+        let name = |shape, o| tile(shape, o).unwrap().0.kernel.name;
+        assert_eq!(name([1, 64, 128, 128], 64), LARGE.kernel.name);
+        assert_eq!(name([8, 128, 16, 16], 128), LARGE.kernel.name);
+        for small in [[1, 64, 32, 32], [8, 256, 8, 8], [1, 1, 1, 1]] {
+            assert_eq!(name(small, small[1]), SMALL.kernel.name, "{small:?}");
+        }
+        for (shape, o) in [([5, 3, 1, 7], 33), ([16, 64, 67, 65], 40)] {
+            let (tile, [x, y, _]) = tile(shape, o).unwrap();
+            assert!(x * tile.patches >= shape[0] * shape[2].div_ceil(PATCH) * shape[3].div_ceil(PATCH));
+            assert!(y * tile.outputs >= o);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_a_launch_are_left_to_the_plain_body() {
+        for (shape, o) in [([1, 1, 1 << 16, 1 << 16], 1), ([1, 1, 4, 1 << 23], 1), ([1, 1, 1, 1], 1 << 22)] {
+            assert!(tile(shape, o).is_none(), "{shape:?} to {o}");
+        }
+        assert!(tile([0, 3, 8, 8], 8).is_none() && tile([1, 3, 8, 8], 0).is_none());
+        assert!(tile([usize::MAX; 4], 1).is_none());
     }
 }

@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
-use crate::launch::{CubeBackend, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
 use crate::proof::proven;
 use crate::{cpu, kernel};
 
@@ -112,8 +112,6 @@ fn reference_backward<B: Backend>(
 
 /// Pixels a workgroup of the WGSL kernels covers.
 const GROUP: usize = 64;
-/// The most workgroups along an axis that every device takes.
-const MOST_GROUPS: usize = 65_535;
 
 /// Whether the WGSL kernels can be launched over `[b, c, h w]`: groups along each axis within the limit, and every
 /// element within reach of a 32-bit index.
