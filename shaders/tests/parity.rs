@@ -9,6 +9,22 @@ use firefall_shaders::{ALL, conv3x3, ops, rms_norm_silu, self_test};
 /// Shapes `[b, c, h, w]`: common ones, odd ones, a single pixel, more pixels than a block, more images than a chunk.
 const SHAPES: [[usize; 4]; 7] =
     [[2, 16, 8, 8], [1, 3, 7, 9], [3, 1, 1, 1], [1, 70, 16, 24], [9, 5, 8, 16], [2, 7, 32, 32], [1, 4, 13, 8]];
+/// Shapes `[b, c, h, w]` and output channels of convolutions alone, which go by patches of 4 x 4 pixels, 4 or 16 of them
+/// and 32 channels a workgroup, and 4 or 8 input channels a step: below, at and above each, both kernels.
+const CONVOLUTIONS: [([usize; 4], usize); 12] = [
+    ([1, 1, 1, 1], 1),
+    ([1, 4, 1, 7], 31),
+    ([2, 8, 4, 4], 32),
+    ([5, 9, 5, 3], 33),
+    ([7, 17, 3, 2], 70),
+    ([8, 33, 8, 8], 64),
+    ([9, 3, 4, 5], 5),
+    ([1, 5, 97, 89], 3),
+    ([3, 4, 53, 60], 33),
+    ([1, 64, 32, 32], 64),
+    ([8, 12, 32, 32], 64),
+    ([4, 7, 31, 37], 65),
+];
 /// Single precision sums of up to 70 * 9 terms in another order.
 const TOLERANCE: f32 = 2e-5;
 
@@ -66,6 +82,34 @@ fn check_device(device: &Device) {
     }
 }
 
+/// Convolutions and their gradients with respect to the input, of contiguous tensors and of views.
+fn check_convolutions(device: &Device) {
+    let flex = &Device::flex();
+    for (shape, o) in CONVOLUTIONS {
+        let [b, c, h, w] = shape;
+        let on = |device: &Device| {
+            let (x, dy) = (tensor(shape, 0.3, device), tensor([b, o, h, w], 1.9, device));
+            (x, dy, tensor([o, c, 3, 3], 1.1, device), tensor([o], 2.0, device))
+        };
+        let ((x, dy, weight, bias), known) = (on(device), on(flex));
+        let want = values(plain_conv(known.0, known.2.clone(), known.3));
+        close(&format!("conv3x3 {shape:?} to {o}"), &values(conv3x3(x.clone(), weight.clone(), bias)), &want);
+        // The gradient of the input is the plain convolution of dy with channels exchanged and windows turned.
+        let turned = known.2.swap_dims(0, 1).flip([2, 3]);
+        let want = values(plain_conv(known.1, turned, Tensor::zeros([c], flex)));
+        let got = values(ops::conv3x3::backward_input(x, weight, dy));
+        close(&format!("conv3x3 dx {shape:?} to {o}"), &got, &want);
+
+        let views = |device: &Device| {
+            let x = tensor([w, c, h, b + 1], 0.4, device).swap_dims(0, 3).slice([1..b + 1, 0..c, 0..h, 0..w]);
+            (x, tensor([c, o, 3, 3], 1.6, device).swap_dims(0, 1), tensor([o], 2.0, device))
+        };
+        let ((x, weight, bias), known) = (views(device), views(flex));
+        let want = values(plain_conv(known.0, known.1, known.2));
+        close(&format!("conv3x3 of views {shape:?} to {o}"), &values(conv3x3(x, weight, bias)), &want);
+    }
+}
+
 /// Gradients by our backward and by Burn's own autodiff of the plain formula.
 fn check_gradients(device: &Device) {
     let device = &device.clone().autodiff();
@@ -106,6 +150,7 @@ fn wgpu() -> Device {
 #[test]
 fn flex_agrees_with_the_plain_formula() {
     check_device(&Device::flex());
+    check_convolutions(&Device::flex());
 }
 
 #[test]
@@ -120,6 +165,7 @@ fn wgpu_agrees_before_and_after_the_self_test() {
     check_device(&device);
     pollster::block_on(self_test(&device)).unwrap();
     check_device(&device);
+    check_convolutions(&device);
     check_gradients(&device);
 }
 
