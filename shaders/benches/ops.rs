@@ -1,4 +1,5 @@
-//! Fused and plain, same shapes, on the CPU device: `cargo bench -p firefall-shaders`. Names carry batch, channels, size.
+//! Fused and plain, same shapes: `cargo bench -p firefall-shaders`. Arguments are batch, channels, size. On the CPU device,
+//! and where the name ends in `wgpu` on the default wgpu device, lavapipe where there is no GPU.
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use divan::Bencher;
@@ -46,8 +47,35 @@ fn conv_ours(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
 #[divan::bench(args = SHAPES)]
 fn conv_stock(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
     let (x, w, bias) = (random([b, c, s, s]), random([c, c, 3, 3]), random([c]));
-    let options = || burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-    bencher.bench_local(|| burn::tensor::module::conv2d(x.clone(), w.clone(), Some(bias.clone()), options()));
+    bencher.bench_local(|| stock(x.clone(), w.clone(), bias.clone()));
+}
+
+/// Maps of the base model, as many operations each.
+const MAPS: [[usize; 3]; 3] = [[8, 64, 32], [8, 128, 16], [8, 256, 8]];
+
+/// Times a convolution on the wgpu device up to the last value in memory.
+fn on_wgpu(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3], conv: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>) {
+    let device = Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    pollster::block_on(firefall_shaders::self_test(&device)).expect("the kernels are right on this device");
+    let x = random([b, c, s, s]).to_device(&device);
+    let (w, bias) = (random([c, c, 3, 3]).to_device(&device), random([c]).to_device(&device));
+    // `into_data` alone does not wait for the device, its bytes do.
+    bencher.bench_local(|| conv(x.clone(), w.clone(), bias.clone()).into_data().try_to_vec::<f32>());
+}
+
+fn stock(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let options = burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+    burn::tensor::module::conv2d(x, w, Some(bias), options)
+}
+
+#[divan::bench(args = MAPS, sample_count = 20)]
+fn conv_ours_wgpu(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+    on_wgpu(bencher, shape, conv3x3);
+}
+
+#[divan::bench(args = MAPS, sample_count = 20)]
+fn conv_stock_wgpu(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+    on_wgpu(bencher, shape, stock);
 }
 
 #[divan::bench(args = SHAPES)]

@@ -2,8 +2,7 @@
 //!
 //! An op is up to four things under one stem: a plain body in `src/ops/<op>.rs`, made of ordinary Burn operations, which
 //! is the specification, the fallback and the oracle of its tests; a WGSL kernel in `wgsl/<op>*.wgsl` for wgpu devices
-//! that compile WGSL, which `conv3x3` does not have yet; a CPU kernel in `src/ops/<op>.rs` or `src/ops/<op>/kernels.rs`
-//! for Burn's flex device; and a hand-written backward, checked against autodiff or finite differences.
+//! that compile WGSL; a CPU kernel in `src/ops/<op>.rs` or `src/ops/<op>/kernels.rs` for Burn's flex device; and a hand-written backward, checked against autodiff or finite differences.
 //!
 //! | op | what it fuses | who calls it |
 //! | --- | --- | --- |

@@ -101,8 +101,8 @@ fn load_rows(to: u32, plane: u32, row: u32, columns: Columns, some: bool) {
     pool[to + 2u * PATCHES] = select(zero, lower_b, lower_b_in & vec4<bool>(lower_in));
 }
 
-// The sums of a row of the patch: a column of the matrix is a pixel, a row an output channel.
-// Adds one row of the window, `w`, over one row of inputs.
+// The sums of a row of the patch (a column of the matrix is a pixel, a row an output channel) plus one row of the window,
+// `w`, over one row of the inputs.
 fn add_row(sums: mat4x4<f32>, w: mat3x4<f32>, v: array<f32, 6>) -> mat4x4<f32> {
     return mat4x4<f32>(
         fma(w[0], vec4<f32>(v[0]), fma(w[1], vec4<f32>(v[1]), fma(w[2], vec4<f32>(v[2]), sums[0]))),
