@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use firefall_core::diffusion::SamplerKind;
+use firefall_core::diffusion::{Resampling, SamplerKind};
 use firefall_core::world::Category;
 
 use crate::device::DeviceChoice;
@@ -24,6 +24,10 @@ pub struct Cli {
 pub enum Command {
     /// Make pictures from prompts
     Sample(Box<SampleArgs>),
+    /// Paint something else into a part of a picture
+    Inpaint(Box<InpaintArgs>),
+    /// Make a picture larger than it is
+    Outpaint(Box<OutpaintArgs>),
     /// Train a model
     Train(TrainArgs),
     /// Measure how often a model's pictures show what their prompts say
@@ -38,18 +42,9 @@ pub enum Command {
     Show(ShowArgs),
 }
 
-/// `firefall sample`
+/// How pictures are made: what `sample`, `inpaint` and `outpaint` have in common.
 #[derive(Debug, Args)]
-pub struct SampleArgs {
-    /// What the picture shows, e.g. "three green stars on a blue background"
-    #[arg(required_unless_present = "prompts", conflicts_with = "prompts")]
-    pub prompt: Option<String>,
-
-    /// A file of prompts: a prompt a line, or JSON lines {"prompt", "seed", "negative", "out"} (all but "prompt" may be
-    /// left out)
-    #[arg(long, value_name = "FILE", requires = "out")]
-    pub prompts: Option<PathBuf>,
-
+pub struct MakeArgs {
     /// What the picture does not show
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
@@ -57,10 +52,6 @@ pub struct SampleArgs {
     /// The seed of the first picture, 0 to 18446744073709551615; each further one takes the next [default: random]
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::seed)]
     pub seed: Option<u64>,
-
-    /// Pictures of each prompt
-    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true, value_parser = values::count)]
-    pub count: usize,
 
     /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
     #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
@@ -75,10 +66,6 @@ pub struct SampleArgs {
     #[arg(long, value_name = "W,…", allow_hyphen_values = true, value_parser = values::cond_scales)]
     pub cond_scale: Option<PerStage<f64>>,
 
-    /// Stop after this stage, from 1
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::stage)]
-    pub stage: Option<usize>,
-
     /// auto, cpu, gpu or gpu:N (see `firefall devices`)
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
@@ -86,6 +73,31 @@ pub struct SampleArgs {
     /// The model's folder [default: the shipped model]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+
+    /// Overwrite existing files; without it a named file is left alone and a name of our own is numbered on
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `firefall sample`
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// What the picture shows, e.g. "three green stars on a blue background"
+    #[arg(required_unless_present = "prompts", conflicts_with = "prompts")]
+    pub prompt: Option<String>,
+
+    /// A file of prompts: a prompt a line, or JSON lines {"prompt", "seed", "negative", "out"} (all but "prompt" may be
+    /// left out)
+    #[arg(long, value_name = "FILE", requires = "out")]
+    pub prompts: Option<PathBuf>,
+
+    /// Pictures of each prompt
+    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true, value_parser = values::count)]
+    pub count: usize,
+
+    /// Stop after this stage, from 1
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::stage)]
+    pub stage: Option<usize>,
 
     /// A file for one picture, or a folder for several, which is made if missing [default: a name made from the prompt]
     #[arg(long, value_name = "FILE|DIR")]
@@ -95,9 +107,102 @@ pub struct SampleArgs {
     #[arg(long, value_name = "FILE")]
     pub sheet: Option<PathBuf>,
 
-    /// Overwrite existing files; without it a named file is left alone and a name of our own is numbered on
+    /// What it has in common with the other commands that make pictures.
+    #[command(flatten)]
+    pub make: MakeArgs,
+}
+
+/// How pictures are painted into: what `inpaint` and `outpaint` have in common.
+#[derive(Debug, Args)]
+pub struct PaintArgs {
+    /// How much work it is: quick, balanced or thorough; the more often the way from noise is walked again, the better
+    /// new and old agree. What it costs is told before it begins
+    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = Resampling::from_name)]
+    pub preset: Resampling,
+
+    /// How much of what is under the mask may change, above 0 and at most 1; below 1 it is where the work begins
+    #[arg(long, value_name = "S", default_value = "1", allow_hyphen_values = true, value_parser = values::strength)]
+    pub strength: f64,
+
+    /// Pixels by which the mask grows
+    #[arg(long, value_name = "PIXELS", default_value = "4", allow_hyphen_values = true, value_parser = values::pixels)]
+    pub grow: f32,
+
+    /// Pixels beyond it over which new goes over into old [default: a tenth of the region, at most 32]
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true, value_parser = values::pixels)]
+    pub feather: Option<f32>,
+
+    /// Leave the colours as the model gave them, also where they are a little off from what is around
     #[arg(long)]
-    pub force: bool,
+    pub no_colour_match: bool,
+
+    /// Pictures of each input
+    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true, value_parser = values::count)]
+    pub count: usize,
+
+    /// A file for one picture, or a folder for several, which is made if missing [default: beside the input, its name
+    /// with "-painted"]
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `firefall inpaint`
+#[derive(Debug, Args)]
+pub struct InpaintArgs {
+    /// The picture (PNG, JPEG or WebP), or a folder of pictures
+    #[arg(value_name = "IMAGE|DIR")]
+    pub image: PathBuf,
+
+    /// What the picture shows when it is done, e.g. "a red star on a white background"
+    pub prompt: String,
+
+    /// What to paint over: a picture of the same size, white where it is to change; for a folder of pictures a folder of
+    /// masks with the same names
+    #[arg(long, value_name = "FILE|DIR")]
+    pub mask: PathBuf,
+
+    /// What it has in common with the other that paints.
+    #[command(flatten)]
+    pub paint: PaintArgs,
+
+    /// What it has in common with the other commands that make pictures.
+    #[command(flatten)]
+    pub make: MakeArgs,
+}
+
+/// `firefall outpaint`
+#[derive(Debug, Args)]
+pub struct OutpaintArgs {
+    /// The picture (PNG, JPEG or WebP), or a folder of pictures
+    #[arg(value_name = "IMAGE|DIR")]
+    pub image: PathBuf,
+
+    /// What the picture shows when it is done
+    pub prompt: String,
+
+    /// Pixels to add on the left
+    #[arg(long, value_name = "PIXELS", default_value = "0", allow_hyphen_values = true, value_parser = values::margin)]
+    pub left: usize,
+
+    /// Pixels to add on the right
+    #[arg(long, value_name = "PIXELS", default_value = "0", allow_hyphen_values = true, value_parser = values::margin)]
+    pub right: usize,
+
+    /// Pixels to add at the top
+    #[arg(long, value_name = "PIXELS", default_value = "0", allow_hyphen_values = true, value_parser = values::margin)]
+    pub top: usize,
+
+    /// Pixels to add at the bottom
+    #[arg(long, value_name = "PIXELS", default_value = "0", allow_hyphen_values = true, value_parser = values::margin)]
+    pub bottom: usize,
+
+    /// What it has in common with the other that paints.
+    #[command(flatten)]
+    pub paint: PaintArgs,
+
+    /// What it has in common with the other commands that make pictures.
+    #[command(flatten)]
+    pub make: MakeArgs,
 }
 
 /// The worlds that training pictures come from.
@@ -155,7 +260,12 @@ pub struct TrainArgs {
 
 /// `firefall eval`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct EvalArgs {
+    /// Something else than pictures from prompts.
+    #[command(subcommand)]
+    pub task: Option<EvalTask>,
+
     /// The model's folder [default: the shipped model]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -187,6 +297,45 @@ pub struct EvalArgs {
     /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
     #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
     pub steps: Option<PerStage<usize>>,
+
+    /// auto, cpu, gpu or gpu:N (see `firefall devices`)
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+pub enum EvalTask {
+    /// Remove, put in and replace objects in pictures of which everything is known
+    Inpaint(EvalInpaintArgs),
+}
+
+/// `firefall eval inpaint`
+#[derive(Debug, Args)]
+pub struct EvalInpaintArgs {
+    /// The model's folder [default: the shipped model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+
+    /// Tasks of each kind
+    #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = values::count)]
+    pub tasks: usize,
+
+    /// How much work a task is: quick, balanced or thorough
+    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = Resampling::from_name)]
+    pub preset: Resampling,
+
+    /// Write the table and every verdict to this file (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write a contact sheet of the first tasks, before and after
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
+
+    /// Overwrite existing files
+    #[arg(long)]
+    pub force: bool,
 
     /// auto, cpu, gpu or gpu:N (see `firefall devices`)
     #[arg(long, default_value = "auto")]
@@ -274,9 +423,9 @@ mod tests {
     #[test]
     fn one_value_or_one_a_stage() {
         let args = sample(&["x", "--steps", "50,25", "--cond-scale", "3", "--sampler", "heun,ddim"]).unwrap();
-        assert_eq!(args.steps.unwrap().of(2).unwrap(), [50, 25]);
-        assert_eq!(args.cond_scale.unwrap().of(2).unwrap(), [3.0, 3.0]);
-        let names: Vec<_> = args.sampler.unwrap().given().iter().map(|s| s.name()).collect();
+        assert_eq!(args.make.steps.unwrap().of(2).unwrap(), [50, 25]);
+        assert_eq!(args.make.cond_scale.unwrap().of(2).unwrap(), [3.0, 3.0]);
+        let names: Vec<_> = args.make.sampler.unwrap().given().iter().map(|s| s.name()).collect();
         assert_eq!(names, ["heun", "ddim"]);
         assert_eq!(sample(&["x"]).unwrap().count, 1);
     }

@@ -13,6 +13,7 @@ pub mod files;
 pub mod model;
 pub mod naming;
 pub mod outcome;
+pub mod pictures;
 pub mod png_text;
 pub mod progress;
 pub mod prompts;

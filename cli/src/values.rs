@@ -74,6 +74,31 @@ pub fn count(text: &str) -> Result<usize, String> {
     within(whole(text)?, 1, COUNT_MAX).map(|n| n as usize)
 }
 
+/// How much may change, above 0 and at most 1.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn strength(text: &str) -> Result<f64, String> {
+    let value = finite(text)?;
+    if value > 0.0 && value <= 1.0 { Ok(value) } else { Err(format!("{value} is not above 0 and at most 1")) }
+}
+
+/// A width in pixels, 0 to 4096.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn pixels(text: &str) -> Result<f32, String> {
+    within(finite(text)?, 0.0, 4096.0).map(|v| v as f32)
+}
+
+/// Pixels to add to a side, 0 to 4096.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn margin(text: &str) -> Result<usize, String> {
+    within(whole(text)?, 0, 4096).map(|n| n as usize)
+}
+
 /// A picture's side in pixels, 8 to 1024.
 ///
 /// # Errors

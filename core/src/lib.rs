@@ -7,6 +7,7 @@
 pub mod cascade;
 pub mod diffusion;
 pub mod image;
+pub mod inpaint;
 pub mod nn;
 pub mod noise;
 #[cfg(feature = "png")]

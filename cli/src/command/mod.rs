@@ -3,6 +3,7 @@
 mod config;
 mod devices;
 mod eval;
+mod paint;
 mod sample;
 mod show;
 mod train;
@@ -19,6 +20,8 @@ use crate::args::Command;
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Sample(args) => sample::run(args),
+        Command::Inpaint(args) => paint::inpaint(args),
+        Command::Outpaint(args) => paint::outpaint(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::World(args) => world::run(args),

@@ -110,6 +110,12 @@ impl Default for SamplingConfig {
 }
 
 impl ModelConfig {
+    /// Side of its largest pictures in pixels.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.stages.last().map_or(0, |stage| stage.size)
+    }
+
     /// Checks what serde cannot.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod canvas;
 pub mod config;
 pub mod event;
 pub mod lowres;
@@ -25,6 +26,7 @@ pub mod run;
 mod size;
 pub mod stage;
 
+pub use canvas::Canvas;
 pub use config::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};
 pub use event::Event;
 pub use model::{Model, ModelError};

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{MAX_STD, ModelConfig, is_number};
-use crate::diffusion::SamplerKind;
+use super::canvas::{Canvas, walked};
+use super::config::{MAX_STD, ModelConfig, StageConfig, is_number};
+use crate::diffusion::{Resampling, SamplerKind};
 
 /// The most steps of a stage: beyond it nothing gets better and a typing error runs for days.
 pub const MAX_STEPS: usize = 1000;
@@ -21,6 +22,9 @@ pub struct Request {
     pub stop_after: Option<usize>,
     /// Send the estimate of every step as pictures.
     pub previews: bool,
+    /// What to start from or to paint in; nothing gives pictures of noise alone.
+    #[serde(skip)]
+    pub canvas: Option<Canvas>,
 }
 
 /// One picture.
@@ -95,6 +99,9 @@ pub enum RequestError {
         /// Which number, and what it must be.
         reason: String,
     },
+    /// A picture to paint in that makes no sense.
+    #[error("{0}")]
+    Canvas(String),
     /// A stage that the model does not have.
     #[error("stage {stage}; this model has {stages}")]
     Stage {
@@ -145,6 +152,31 @@ impl Request {
         json!({ "model": config.name, "stages": stages })
     }
 
+    /// How often a denoiser is called for one batch, at most; guidance, which takes both its halves at once, counts
+    /// once.
+    #[must_use]
+    pub fn calls(&self, config: &ModelConfig) -> usize {
+        self.calls_walking(config, |steps| self.canvas.as_ref().map_or(steps, |canvas| canvas.steps(steps)))
+    }
+
+    /// The same for a canvas that is yet to be made.
+    #[must_use]
+    pub fn calls_painting(&self, config: &ModelConfig, resampling: Resampling, strength: f64) -> usize {
+        self.calls_walking(config, |steps| resampling.steps(walked(strength, steps)))
+    }
+
+    fn calls_walking(&self, config: &ModelConfig, walked: impl Fn(usize) -> usize) -> usize {
+        let stage = |(i, stage): (usize, &StageConfig)| {
+            let settings = self.stages.get(i).copied().unwrap_or_default();
+            let steps = walked(settings.steps.unwrap_or(stage.sampling.steps));
+            match settings.sampler.unwrap_or(stage.sampling.sampler) {
+                SamplerKind::Heun(_) => 2 * steps - 1,
+                _ => steps,
+            }
+        };
+        config.stages.iter().enumerate().take(self.stages_of(config)).map(stage).sum()
+    }
+
     /// Checks the request against a model.
     ///
     /// # Errors
@@ -156,6 +188,7 @@ impl Request {
         if let Some(index) = self.pictures.iter().position(|p| is_blank(&p.prompt)) {
             return Err(RequestError::EmptyPrompt { index, of: self.pictures.len() });
         }
+        self.canvas.as_ref().map_or(Ok(()), Canvas::validate).map_err(RequestError::Canvas)?;
         let stages = config.stages.len();
         for stage in [self.stop_after.unwrap_or(stages), self.stages.len().max(1)] {
             if !(1..=stages).contains(&stage) {

@@ -11,7 +11,7 @@ use super::lowres;
 use super::model::Model;
 use super::request::{Request, RequestError, StageSettings, is_blank};
 use super::stage::Guided;
-use crate::diffusion::Sampler;
+use crate::diffusion::{Level, Sampler, SamplerKind};
 use crate::image::{Picture, PixelError};
 use crate::noise::picture_noise;
 use crate::text::{TextEmbedding, TokenizerError};
@@ -154,7 +154,7 @@ impl Run {
             lowres::condition(small, size, std, self.noise(index, LOWRES_STEP))
         });
         let levels = sampling.sampler.levels(&stage.config.process, sampling.steps);
-        let sampler = Sampler::new(sampling.sampler, levels, self.noise(index, 0));
+        let sampler = self.sampler(index, sampling.sampler, levels);
         let (stages, steps) = (self.request.stages_of(&self.model.config), sampler.total());
         self.pending.push_back(Event::StageStarted { stage: index + 1, stages, size, steps });
         let b = self.request.pictures.len();
@@ -166,6 +166,21 @@ impl Run {
         };
         let cond_scale = sampling.cond_scale;
         self.state = State::Stage(Box::new(Work { stage: index, prompts, text, lowres, cond_scale, sampler }));
+    }
+
+    /// From noise, or from the canvas.
+    fn sampler(&self, index: usize, kind: SamplerKind, levels: Vec<Level>) -> Sampler {
+        let eps = self.noise(index, 0);
+        let Some(canvas) = &self.request.canvas else { return Sampler::new(kind, levels, eps) };
+        let (b, size, device) = (self.request.pictures.len(), self.model.stages[index].config.size, &self.model.device);
+        let sampler = match canvas.strength < 1.0 {
+            true => Sampler::from_picture(kind, &levels, canvas.strength, canvas.picture(b, size, device), eps),
+            false => Sampler::new(kind, levels, eps),
+        };
+        match canvas.known(b, size, device) {
+            Some(known) => sampler.painting(known, canvas.resampling),
+            None => sampler,
+        }
     }
 
     async fn step(&mut self, mut work: Box<Work>) -> Result<(), RunError> {

@@ -50,6 +50,18 @@ impl Level {
         x0 * self.alpha as f32 + eps * self.sigma as f32
     }
 
+    /// Back to a noisier level `to`: a sample of `q(x_to | x_t)`, which has the variance that is missing,
+    /// `sigma_to² - (alpha_to / alpha)² sigma²`, and not the difference of the standard deviations.
+    ///
+    /// # Shapes
+    /// - `x_t`, eps, output: `[b, c, h, w]`
+    #[must_use]
+    pub fn renoise(self, to: Self, x_t: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {
+        let ratio = to.alpha / self.alpha;
+        let variance = to.sigma.powi(2) - (ratio * self.sigma).powi(2);
+        x_t * ratio as f32 + eps * variance.max(0.0).sqrt() as f32
+    }
+
     /// The noise in `x_t` if the picture is `x0_hat`.
     ///
     /// # Shapes

@@ -1,5 +1,6 @@
 //! `firefall eval`: how often pictures show what their prompts say.
 
+mod inpaint;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use image::imageops::FilterType;
 use serde_json::json;
 
 use self::report::{Answer, Report, Row};
-use crate::args::EvalArgs;
+use crate::args::{EvalArgs, EvalTask};
 use crate::files::{self, Existing};
 use crate::outcome::{Usage, catch_interrupts, print};
 use crate::progress::Progress;
@@ -36,6 +37,9 @@ const BLIND: usize = 64;
 type Reading = Result<Parsed, Unreadable>;
 
 pub(super) fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(EvalTask::Inpaint(args)) = &args.task {
+        return inpaint::run(args);
+    }
     let mut categories: Vec<Category> = Vec::new();
     for &category in if args.categories.is_empty() { &Category::ALL[..] } else { &args.categories } {
         if !categories.contains(&category) {

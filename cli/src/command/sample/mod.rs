@@ -8,7 +8,7 @@ use anyhow::Result;
 use firefall_core::cascade::{Event, Model, PictureRequest, Request, StageSettings};
 
 use self::plan::Job;
-use crate::args::SampleArgs;
+use crate::args::{MakeArgs, SampleArgs};
 use crate::files::Existing;
 use crate::outcome::{Usage, catch_interrupts, say};
 use crate::png_text::{Origin, write};
@@ -20,8 +20,8 @@ const BATCH: usize = 8;
 
 pub(super) fn run(args: &SampleArgs) -> Result<()> {
     let jobs = plan::jobs(args)?;
-    let (device, description) = device::open(args.device)?;
-    let model = model::load(args.model.as_deref(), &device)?;
+    let (device, description) = device::open(args.make.device)?;
+    let model = model::load(args.make.model.as_deref(), &device)?;
     let asked = asked(args, &model, &jobs)?;
     let last = &model.config.stages[asked.stages_of(&model.config) - 1];
     if args.sheet.is_some() {
@@ -51,7 +51,7 @@ pub(super) fn run(args: &SampleArgs) -> Result<()> {
         let wishes: Vec<PictureRequest> = jobs.iter().map(|job| job.picture.clone()).collect();
         let origin = contact::origin(&model, asked.described(&model.config), &wishes);
         let columns = contact::columns(made.len());
-        let path = contact::write_sheet(file, &made, columns, &origin, Existing::named(args.force))?;
+        let path = contact::write_sheet(file, &made, columns, &origin, Existing::named(args.make.force))?;
         say(&path.display().to_string());
     }
     Ok(())
@@ -60,7 +60,7 @@ pub(super) fn run(args: &SampleArgs) -> Result<()> {
 /// What is asked of every batch, without its pictures. A wrong request is told before the first step.
 fn asked(args: &SampleArgs, model: &Model, jobs: &[Job]) -> Result<Request> {
     let pictures = jobs.iter().map(|job| job.picture.clone()).collect();
-    let all = Request { pictures, stages: stages(args, model)?, stop_after: args.stage, previews: false };
+    let all = Request { pictures, stages: stages(&args.make, model)?, stop_after: args.stage, ..Request::default() };
     all.validate(&model.config).map_err(|e| Usage(e.to_string()))?;
     Ok(Request { pictures: Vec::new(), ..all })
 }
@@ -76,7 +76,7 @@ pub(super) fn follow(progress: &mut Progress, event: &Event) {
 }
 
 /// The settings of every stage, as far as the user gave any.
-fn stages(args: &SampleArgs, model: &Model) -> Result<Vec<StageSettings>> {
+pub(super) fn stages(args: &MakeArgs, model: &Model) -> Result<Vec<StageSettings>> {
     let stages = model.config.stages.len();
     let mut settings = vec![StageSettings::default(); stages];
     let usage = |flag: &str| {

@@ -43,7 +43,7 @@ pub(super) fn jobs(args: &SampleArgs) -> Result<Vec<Job>> {
         named.push(places.named(wish, *nth)?);
     }
     let place = |((wish, _, picture), named): ((&Wish, u32, PictureRequest), Option<PathBuf>)| {
-        let existing = match (args.force, named.is_some()) {
+        let existing = match (args.make.force, named.is_some()) {
             (true, _) => Existing::Replace,
             (false, true) => Existing::Refuse,
             (false, false) => Existing::Number,
@@ -56,10 +56,10 @@ pub(super) fn jobs(args: &SampleArgs) -> Result<Vec<Job>> {
 /// What each picture shows, with its wish and its number among that wish's pictures, from 1.
 fn pictures<'a>(args: &SampleArgs, wishes: &'a [Wish]) -> Result<Vec<(&'a Wish, u32, PictureRequest)>> {
     // Any seed is as good; the one taken is printed and stored in the picture.
-    let mut next = args.seed.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
+    let mut next = args.make.seed.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
     let mut pictures = Vec::new();
     for wish in wishes {
-        let negative = wish.negative.clone().or_else(|| args.negative.clone());
+        let negative = wish.negative.clone().or_else(|| args.make.negative.clone());
         let origin = Origin { prompt: Some(wish.prompt.clone()), negative: negative.clone(), ..Origin::default() };
         origin.check().map_err(|e| Usage(format!("{}{e}", place_of(args, wish))))?;
         for nth in 1..=args.count as u32 {
@@ -107,7 +107,7 @@ impl<'a> Places<'a> {
         }
         let mut places = Self { args, folder, file, taken: HashMap::new(), next: HashMap::new() };
         if let Some(sheet) = &args.sheet {
-            files::check(sheet, Existing::named(args.force))?;
+            files::check(sheet, Existing::named(args.make.force))?;
             places.taken.insert(sheet.clone(), 0);
         }
         if places.file.is_none() {
@@ -128,7 +128,7 @@ impl<'a> Places<'a> {
             let place = place_of(self.args, wish);
             return Err(Usage(format!("{place}{} is the file of {other} already", path.display())).into());
         }
-        files::check(&path, Existing::named(self.args.force))?;
+        files::check(&path, Existing::named(self.args.make.force))?;
         Ok(Some(path))
     }
 
@@ -139,7 +139,7 @@ impl<'a> Places<'a> {
         loop {
             let path = numbered(&base, *next);
             *next += 1;
-            let there = !self.args.force && path.symlink_metadata().is_ok();
+            let there = !self.args.make.force && path.symlink_metadata().is_ok();
             if !there && !self.taken.contains_key(&path) {
                 self.taken.insert(path.clone(), 0);
                 return path;

@@ -5,11 +5,14 @@ pub mod ddim;
 pub mod dpm;
 pub mod heun;
 
+use std::collections::VecDeque;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use heun::Churn;
 
+use super::repaint::{Known, Move, Resampling};
 use super::schedule::karras_sigmas;
 use super::{Denoiser, Elucidated, Level, Process};
 
@@ -89,7 +92,7 @@ impl SamplerKind {
     }
 }
 
-/// What one step leaves.
+/// What one step leaves. With something known, `x0_hat` shows it in place.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Steps done, from 1.
@@ -102,15 +105,26 @@ pub struct Step {
     pub x0_hat: Tensor<4>,
 }
 
+/// The noise on known pixels has its move's number plus this one where the sampler's own has the number alone.
+const KNOWN: usize = 1 << 24;
+
 /// A sampler at work. The last step ends on the estimate itself, whatever level the schedule ends on.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     kind: SamplerKind,
     levels: Vec<Level>,
-    done: usize,
+    /// Of the level at which `x_t` stands.
+    at: usize,
     x_t: Tensor<4>,
     /// The last estimate and its level, for the two-step method.
     last: Option<(Level, Tensor<4>)>,
+    /// What is left to do.
+    moves: VecDeque<Move>,
+    /// Moves made, steps made, steps in all.
+    made: usize,
+    done: usize,
+    total: usize,
+    known: Option<Known>,
 }
 
 impl Sampler {
@@ -125,13 +139,41 @@ impl Sampler {
     pub fn new(kind: SamplerKind, levels: Vec<Level>, eps: Tensor<4>) -> Self {
         assert!(levels.len() >= 2, "a sampler needs a level to start from and one to reach");
         let x_t = eps * levels[0].sigma as f32;
-        Self { kind, levels, done: 0, x_t, last: None }
+        let total = levels.len() - 1;
+        let moves = Resampling::QUICK.moves(total);
+        Self { kind, levels, at: 0, x_t, last: None, moves, made: 0, done: 0, total, known: None }
+    }
+
+    /// From the picture `x0` with the noise `eps` at the level where `strength` of the steps, at least one, are left
+    /// (`SDEdit`, <https://arxiv.org/abs/2108.01073>); 1 keeps of the picture what the first level does.
+    ///
+    /// # Shapes
+    /// - x0, eps: `[b, c, h, w]`
+    ///
+    /// # Panics
+    /// With fewer than two levels.
+    #[must_use]
+    pub fn from_picture(kind: SamplerKind, levels: &[Level], strength: f64, x0: Tensor<4>, eps: Tensor<4>) -> Self {
+        let steps = levels.len() - 1;
+        let left = ((strength * steps as f64).round() as usize).clamp(1, steps);
+        let levels = levels[steps - left..].to_vec();
+        let x_t = levels[0].noise(x0, eps.clone());
+        Self { x_t, ..Self::new(kind, levels, eps) }
+    }
+
+    /// Paints where nothing is known, and turns back on the way as `resampling` says.
+    #[must_use]
+    pub fn painting(mut self, known: Known, resampling: Resampling) -> Self {
+        self.moves = resampling.moves(self.levels.len() - 1);
+        self.total = self.moves.iter().filter(|m| **m == Move::Step).count();
+        self.known = Some(known);
+        self
     }
 
     /// Steps in all.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.levels.len() - 1
+        self.total
     }
 
     /// `[b, c, h, w]`, the picture as it stands.
@@ -140,25 +182,71 @@ impl Sampler {
         &self.x_t
     }
 
-    /// One step; nothing when all are done. `noise(i)` draws standard normal noise for step `i`, from 1, and is called
-    /// only by samplers that add some.
+    /// The level at which it stands: clean at the end of the way.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        if self.at + 1 == self.levels.len() { Level::CLEAN } else { self.levels[self.at] }
+    }
+
+    /// One step; nothing when all are done. `noise(i)` draws standard normal noise, the same for the same number, and is
+    /// called only by samplers that add some, with the number of the step from 1, and where something is known.
     pub fn step(&mut self, denoiser: &impl Denoiser, noise: &mut dyn FnMut(usize) -> Tensor<4>) -> Option<Step> {
-        let (&from, &to) = (self.levels.get(self.done)?, self.levels.get(self.done + 1)?);
+        while let Some(Move::Back(count)) = self.moves.front().copied() {
+            self.moves.pop_front();
+            self.made += 1;
+            let (from, to) = (self.level(), self.at - count);
+            self.x_t = from.renoise(self.levels[to], self.x_t.clone(), noise(self.made));
+            self.at = to;
+            self.last = None;
+        }
+        self.moves.pop_front()?;
+        self.made += 1;
         self.done += 1;
-        let x_t = self.x_t.clone();
-        let (level, x0_hat, next) = match self.kind {
+        let (from, to) = (self.levels[self.at], self.levels[self.at + 1]);
+        self.at += 1;
+        let mut x_t = self.x_t.clone();
+        if let Some(known) = &self.known {
+            x_t = known.paste_noised(x_t, from, noise(KNOWN + self.made));
+        }
+        let (level, mut x0_hat, next) = self.walk(denoiser, x_t, [from, to], noise);
+        // EDM's levels end without noise, and so on the estimate by themselves.
+        let cut = self.is_at_end() && (to.sigma > 0.0 || from.alpha < 1.0);
+        self.x_t = if cut { x0_hat.clone() } else { next };
+        if let Some(known) = &self.known {
+            x0_hat = known.paste(x0_hat);
+            if self.is_at_end() {
+                self.x_t = known.paste(self.x_t.clone());
+            }
+        }
+        Some(Step { done: self.done, total: self.total, level, x0_hat })
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at + 1 == self.levels.len()
+    }
+
+    /// From one level to the next: the level of the estimate, the estimate, and the new `x_t`.
+    fn walk(
+        &mut self,
+        denoiser: &impl Denoiser,
+        x_t: Tensor<4>,
+        [from, to]: [Level; 2],
+        noise: &mut dyn FnMut(usize) -> Tensor<4>,
+    ) -> (Level, Tensor<4>, Tensor<4>) {
+        let (number, end) = (self.made, self.is_at_end());
+        match self.kind {
             SamplerKind::Heun(churn) => {
-                let churn = churn.amount(self.total());
-                heun::step(denoiser, x_t, [from, to], churn, &mut || noise(self.done))
+                let churn = churn.amount(self.levels.len() - 1);
+                heun::step(denoiser, x_t, [from, to], churn, &mut || noise(number))
             }
             SamplerKind::Ddpm => {
                 let x0_hat = denoiser.denoise(x_t.clone(), from);
-                let z = (self.done < self.total()).then(|| noise(self.done));
+                let z = (!end).then(|| noise(number));
                 (from, x0_hat.clone(), ancestral::step(x_t, x0_hat, [from, to], z))
             }
             SamplerKind::Ddim { eta } => {
                 let x0_hat = denoiser.denoise(x_t.clone(), from);
-                let z = (eta > 0.0 && self.done < self.total()).then(|| noise(self.done));
+                let z = (eta > 0.0 && !end).then(|| noise(number));
                 (from, x0_hat.clone(), ddim::step(x_t, x0_hat, [from, to], eta, z))
             }
             SamplerKind::DpmSolver2m => {
@@ -166,11 +254,7 @@ impl Sampler {
                 let last = self.last.replace((from, x0_hat.clone()));
                 (from, x0_hat.clone(), dpm::step(x_t, x0_hat, [from, to], last))
             }
-        };
-        // EDM's levels end without noise, and so on the estimate by themselves.
-        let cut = self.done == self.total() && (to.sigma > 0.0 || from.alpha < 1.0);
-        self.x_t = if cut { x0_hat.clone() } else { next };
-        Some(Step { done: self.done, total: self.total(), level, x0_hat })
+        }
     }
 }
 

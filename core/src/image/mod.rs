@@ -1,6 +1,12 @@
-//! Pictures as bytes, and as tensors in [-1, 1].
+//! Pictures as bytes, and as tensors in [-1, 1]; masks over them; both at other sizes.
+
+pub mod mask;
+pub mod resize;
 
 use burn::tensor::Tensor;
+
+pub use mask::Mask;
+pub use resize::{resized, resized_mask};
 
 /// Why a tensor could not become pictures.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,0 +1,156 @@
+//! `firefall inpaint` and `firefall outpaint`: something else into a part of a picture, or around it.
+
+mod input;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use firefall_core::cascade::{Model, PictureRequest, Request};
+use firefall_core::inpaint::{Blend, Job};
+use serde_json::{Value, json};
+
+use self::input::Input;
+use crate::args::{InpaintArgs, MakeArgs, OutpaintArgs, PaintArgs};
+use crate::command::sample::{follow, stages};
+use crate::files::{self, Existing};
+use crate::naming::numbered;
+use crate::outcome::{Usage, catch_interrupts};
+use crate::png_text::{Origin, write};
+use crate::progress::Progress;
+use crate::{device, model, pictures};
+
+/// What both commands do, once they know what is to be painted.
+struct Task<'a> {
+    prompt: &'a str,
+    paint: &'a PaintArgs,
+    make: &'a MakeArgs,
+}
+
+pub(super) fn inpaint(args: &InpaintArgs) -> Result<()> {
+    let images = pictures::list(&args.image)?;
+    if images.len() > 1 && !args.mask.is_dir() {
+        return Err(
+            Usage(format!("{} holds several pictures; --mask must be a folder as well", args.image.display())).into()
+        );
+    }
+    let mask = |image: &Path| if args.mask.is_dir() { input::beside(&args.mask, image) } else { Ok(args.mask.clone()) };
+    let inputs = images.iter().map(|image| input::masked(image, &mask(image)?)).collect::<Result<Vec<_>>>()?;
+    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(inputs)
+}
+
+pub(super) fn outpaint(args: &OutpaintArgs) -> Result<()> {
+    let margins = [args.left, args.right, args.top, args.bottom];
+    if margins == [0; 4] {
+        return Err(Usage("say how many pixels to add: --left, --right, --top or --bottom".into()).into());
+    }
+    let images = pictures::list(&args.image)?;
+    let inputs = images.iter().map(|image| input::widened(image, margins)).collect::<Result<Vec<_>>>()?;
+    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(inputs)
+}
+
+impl Task<'_> {
+    fn run(&self, inputs: Vec<Input>) -> Result<()> {
+        let places = self.places(&inputs)?;
+        let (device, description) = device::open(self.make.device)?;
+        let model = model::load(self.make.model.as_deref(), &device)?;
+        let mut progress = Progress::stderr();
+        progress.note(&format!("on {description}"));
+        let mut seed = self.make.seed.unwrap_or_else(random_seed);
+        catch_interrupts()?;
+        for (i, (input, places)) in inputs.into_iter().zip(places).enumerate() {
+            let job = Job::new(input.picture, input.mask, self.blend(), &model.config)
+                .map_err(|e| Usage(format!("{}: {e}", input.path.display())))?;
+            let request = self.request(&job, &model, seed)?;
+            if i == 0 {
+                progress.note(&cost(&request, &model));
+            }
+            progress.note(&input.path.display().to_string());
+            let painted = model::pictures(&model, request.clone(), |event| follow(&mut progress, event))?;
+            for ((picture, wish), (path, existing)) in painted.iter().zip(&request.pictures).zip(&places) {
+                let origin = self.origin(wish, &request, &model);
+                let path = write(path, &job.finish(picture), &origin, *existing)?;
+                progress.note(&format!("{}  seed {}", path.display(), wish.seed));
+            }
+            seed = seed.wrapping_add(self.paint.count as u64);
+        }
+        progress.done();
+        Ok(())
+    }
+
+    fn blend(&self) -> Blend {
+        let PaintArgs { grow, feather, no_colour_match, .. } = *self.paint;
+        Blend { grow, feather, match_colour: !no_colour_match }
+    }
+
+    fn request(&self, job: &Job, model: &Model, seed: u64) -> Result<Request> {
+        let picture = |n: u64| PictureRequest {
+            prompt: self.prompt.to_owned(),
+            negative: self.make.negative.clone(),
+            seed: seed.wrapping_add(n),
+        };
+        let request = Request {
+            pictures: (0..self.paint.count as u64).map(picture).collect(),
+            stages: stages(self.make, model)?,
+            canvas: Some(job.canvas(&model.config, self.paint.preset, self.paint.strength)),
+            ..Request::default()
+        };
+        request.validate(&model.config).map_err(|e| Usage(e.to_string()))?;
+        Ok(request)
+    }
+
+    /// The files of every input's pictures, known before the first step.
+    fn places(&self, inputs: &[Input]) -> Result<Vec<Vec<(PathBuf, Existing)>>> {
+        let one = inputs.len() == 1 && self.paint.count == 1;
+        let file = self.paint.out.as_ref().filter(|out| one && !out.is_dir());
+        if let Some(file) = file {
+            let existing = Existing::named(self.make.force);
+            files::check(file, existing)?;
+            return Ok(vec![vec![(file.clone(), existing)]]);
+        }
+        if let Some(folder) = &self.paint.out {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        let existing = if self.make.force { Existing::Replace } else { Existing::Number };
+        let of = |input: &Input| -> Result<Vec<(PathBuf, Existing)>> {
+            let stem = input.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+            let base = match &self.paint.out {
+                Some(folder) => folder.join(format!("{stem}.png")),
+                None => input.path.with_file_name(format!("{stem}-painted.png")),
+            };
+            if base == input.path && self.make.force {
+                bail!("{} would be overwritten by its own result; name another folder", base.display());
+            }
+            files::check(&base, existing)?;
+            Ok((1..=self.paint.count as u32).map(|n| (numbered(&base, n), existing)).collect())
+        };
+        inputs.iter().map(of).collect()
+    }
+
+    fn origin(&self, wish: &PictureRequest, request: &Request, model: &Arc<Model>) -> Origin {
+        let mut settings = request.described(&model.config);
+        if let Value::Object(settings) = &mut settings {
+            let PaintArgs { preset, strength, .. } = self.paint;
+            settings
+                .insert("inpaint".into(), json!({ "resampling": preset, "strength": strength, "blend": self.blend() }));
+        }
+        Origin {
+            prompt: Some(wish.prompt.clone()),
+            negative: wish.negative.clone(),
+            seed: Some(wish.seed),
+            settings: Some(settings),
+            model: Some(model.hash.clone()),
+        }
+    }
+}
+
+/// "a picture takes 72 calls of the denoisers".
+fn cost(request: &Request, model: &Model) -> String {
+    format!("a picture takes {} calls of the denoisers", request.calls(&model.config))
+}
+
+/// Any seed is as good; the one taken is printed and stored in the picture.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) >> 32
+}

@@ -1,0 +1,152 @@
+//! What is painted, put back into the picture.
+
+use serde::{Deserialize, Serialize};
+
+use super::region::Region;
+use crate::image::{Mask, Picture};
+
+/// How what is painted goes over into what was there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blend {
+    /// Pixels by which the mask grows first.
+    pub grow: f32,
+    /// Pixels beyond it over which it fades; none given, a tenth of the region, at most 32.
+    pub feather: Option<f32>,
+    /// Bring the colours of what is painted to those of what was there, as far as both show the same.
+    pub match_colour: bool,
+}
+
+impl Default for Blend {
+    fn default() -> Self {
+        Self { grow: 4.0, feather: None, match_colour: true }
+    }
+}
+
+/// The widest mask edge that makes sense.
+const MAX: f32 = 4096.0;
+
+impl Blend {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// A sentence that names the key and its value.
+    pub fn validate(self) -> Result<(), String> {
+        let feather = self.feather.unwrap_or_default();
+        let bad = [("grow", self.grow), ("feather", feather)].into_iter().find(|(_, v)| !(0.0..=MAX).contains(v));
+        bad.map_or(Ok(()), |(key, value)| Err(format!("{key} is {value}; it must be from 0 to {MAX}")))
+    }
+
+    /// The share of what is painted in every pixel.
+    #[must_use]
+    pub fn weights(self, mask: &Mask, region: Region) -> Mask {
+        let feather = self.feather.unwrap_or((region.side as f32 / 10.0).min(32.0));
+        mask.grown(self.grow).feathered(feather)
+    }
+}
+
+/// What `region` of `picture` shows with `painted`, of the region's size, in place where `weights` says so. Where the
+/// weight is 0, and beyond the edges of the picture, it shows what it did.
+pub(super) fn over(
+    picture: &Picture,
+    [mask, weights]: [&Mask; 2],
+    region: Region,
+    painted: &Picture,
+    matched: bool,
+) -> Picture {
+    let size = [picture.width, picture.height];
+    let pairs: Vec<(usize, usize)> = (0..region.side * region.side)
+        .filter_map(|i| Some((region.inside(i % region.side, i / region.side, size)?, i)))
+        .collect();
+    let offset = if matched { offset(picture, mask, painted, &pairs) } else { [0.0; 3] };
+    let mut patch = region.crop(picture);
+    for (at, i) in pairs {
+        let weight = f32::from(weights.alpha[at]) / 255.0;
+        if weight == 0.0 {
+            continue;
+        }
+        for (c, offset) in offset.into_iter().enumerate() {
+            let new = f32::from(painted.rgb[3 * i + c]) + offset;
+            let old = f32::from(picture.rgb[3 * at + c]);
+            patch.rgb[3 * i + c] = (old + (new - old) * weight).round().clamp(0.0, 255.0) as u8;
+        }
+    }
+    patch
+}
+
+/// By how much the picture is brighter than what is painted, where both show the same: outside the mask. A median, so
+/// that an edge which lies a pixel off does not count.
+fn offset(picture: &Picture, mask: &Mask, painted: &Picture, pairs: &[(usize, usize)]) -> [f32; 3] {
+    let outside: Vec<(usize, usize)> = pairs.iter().copied().filter(|(to, _)| mask.alpha[*to] == 0).collect();
+    if outside.is_empty() {
+        return [0.0; 3];
+    }
+    [0, 1, 2].map(|c| {
+        let mut off: Vec<i16> = outside
+            .iter()
+            .map(|(to, from)| i16::from(picture.rgb[3 * to + c]) - i16::from(painted.rgb[3 * from + c]))
+            .collect();
+        let middle = off.len() / 2;
+        f32::from(*off.select_nth_unstable(middle).1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Job;
+    use super::{Blend, Mask, Picture, Region};
+    use crate::noise::{Purpose, Stream};
+
+    fn noise(width: usize, height: usize, stream: &mut Stream) -> Picture {
+        Picture { width, height, rgb: (0..3 * width * height).map(|_| stream.below(256) as u8).collect() }
+    }
+
+    #[test]
+    fn outside_the_feathered_mask_every_byte_stays() {
+        let mut stream = Stream::new(1, Purpose::Evaluation, 0);
+        for _ in 0..20 {
+            let (w, h) = (20 + stream.below(80), 20 + stream.below(80));
+            let picture = noise(w, h, &mut stream);
+            let mut mask = Mask::filled(w, h, 0);
+            let (left, top) = (stream.below(w - 10), stream.below(h - 10));
+            for y in top..top + 10 {
+                mask.alpha[y * w + left..y * w + left + 10].fill(255);
+            }
+            let region = Region::around(mask.bounds().unwrap(), [w, h], 32);
+            let blend = Blend { grow: 2.0, feather: Some(5.0), match_colour: true };
+            let painted = noise(32, 32, &mut stream);
+            let job = Job::over(picture.clone(), mask, blend, region);
+            let (result, weights) = (job.finish(&painted), job.weights());
+            let mut changed = 0;
+            for (i, weight) in weights.alpha.iter().enumerate() {
+                let same = result.rgb[3 * i..3 * i + 3] == picture.rgb[3 * i..3 * i + 3];
+                assert!(same || *weight > 0);
+                changed += usize::from(!same);
+            }
+            assert!(changed >= 90, "and inside it changes: {changed}");
+        }
+    }
+
+    #[test]
+    fn colours_meet() {
+        let picture = Picture::filled(64, 64, [100, 150, 200]);
+        let painted = Picture::filled(16, 16, [90, 160, 200]);
+        let mut mask = Mask::filled(64, 64, 0);
+        mask.alpha[32 * 64 + 32] = 255;
+        let region = Region { left: 0, top: 0, side: 64 };
+        let blend = Blend::default();
+        let finished = |blend| Job::over(picture.clone(), mask.clone(), blend, region).finish(&painted);
+        assert_eq!(finished(blend), picture);
+        let other = finished(Blend { match_colour: false, ..blend });
+        assert_eq!(other.pixel(32, 32), [90, 160, 200]);
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        assert_eq!(Blend::default().validate(), Ok(()));
+        let bad = Blend { grow: f32::NAN, ..Blend::default() };
+        assert!(bad.validate().unwrap_err().contains("grow is NaN"));
+        let bad = Blend { feather: Some(-1.0), ..Blend::default() };
+        assert!(bad.validate().unwrap_err().contains("feather is -1"));
+    }
+}

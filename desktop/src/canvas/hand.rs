@@ -1,0 +1,204 @@
+//! The hand that paints: tools, and what the pointer does with them.
+
+use eframe::egui::{
+    Color32, CursorIcon, Event, Key, Modifiers, Painter, PointerButton, Pos2, Rect, Response, Role, Sense, Shape,
+    Stroke, Ui, Vec2, WidgetInfo,
+};
+
+use super::View;
+use crate::document::{Brush, Document, Mode};
+use crate::making::Making;
+
+/// The brush's diameter in pixels of the picture, at least and at most.
+pub(crate) const SIZE: [f32; 2] = [1.0, 256.0];
+
+/// What the pointer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Brush,
+    Eraser,
+    Rectangle,
+    Lasso,
+}
+
+impl Tool {
+    pub(crate) const ALL: [Self; 4] = [Self::Brush, Self::Eraser, Self::Rectangle, Self::Lasso];
+
+    /// Its name and its key.
+    pub(crate) const fn words(self) -> (&'static str, Key) {
+        match self {
+            Self::Brush => ("Brush", Key::B),
+            Self::Eraser => ("Eraser", Key::E),
+            Self::Rectangle => ("Rectangle", Key::R),
+            Self::Lasso => ("Lasso", Key::L),
+        }
+    }
+}
+
+/// The tool in hand, and what it has begun.
+#[derive(Debug)]
+pub(crate) struct Hand {
+    pub(crate) tool: Tool,
+    /// The brush's diameter in pixels of the picture.
+    pub(crate) size: f32,
+    /// From 0, soft, to 1.
+    pub(crate) hardness: f32,
+    /// Pixels by which the mask grows, shrinks or is feathered.
+    pub(crate) by: f32,
+    /// Places that a rectangle or a lasso has so far, in pixels of the picture, and whether it erases.
+    area: Option<(Vec<Pos2>, Mode)>,
+}
+
+impl Default for Hand {
+    fn default() -> Self {
+        Self { tool: Tool::Brush, size: 24.0, hardness: 0.8, by: 4.0, area: None }
+    }
+}
+
+impl Hand {
+    /// A larger or smaller brush, by a tenth at least.
+    pub(crate) fn resize(&mut self, larger: bool) {
+        let step = (self.size * 0.1).max(1.0);
+        self.size = (if larger { self.size + step } else { self.size - step }).round().clamp(SIZE[0], SIZE[1]);
+    }
+
+    /// Nothing is begun any more.
+    pub(crate) fn let_go(&mut self, document: &mut Document) {
+        self.area = None;
+        document.cancel_stroke();
+    }
+
+    /// The canvas with everything on it; `is_busy` while there is a result to look at and nothing to paint.
+    pub(crate) fn canvas(&mut self, ui: &mut Ui, view: &mut View, document: &mut Document, making: &Making) {
+        let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::click_and_drag());
+        response.widget_info(|| {
+            let (width, height) = (document.picture().width, document.picture().height);
+            WidgetInfo::labeled(Role::Image, true, format!("Canvas, {width} by {height} pixels"))
+        });
+        let rect = response.rect;
+        self.navigate(ui, &response, view);
+        let pans =
+            ui.input(|input| input.key_down(Key::Space)) || ui.input(|i| i.pointer.button_down(PointerButton::Middle));
+        if pans {
+            view.pan(
+                ui.input(
+                    |input| if input.pointer.is_decidedly_dragging() { input.pointer.delta() } else { Vec2::ZERO },
+                ),
+            );
+            self.finish(document);
+        } else if making.waiting().is_none() {
+            self.paint(ui, &response, view, document);
+        } else {
+            self.let_go(document);
+        }
+        view.draw(&painter, rect, document, making);
+        self.draw_area(&painter, view);
+        if let Some(at) = response.hover_pos().filter(|_| making.waiting().is_none()) {
+            let icon = if pans { CursorIcon::Grab } else { CursorIcon::Crosshair };
+            ui.ctx().set_cursor_icon(icon);
+            if !pans && matches!(self.tool, Tool::Brush | Tool::Eraser) {
+                cursor(&painter, at, self.size / 2.0 * view.zoom);
+            }
+        }
+    }
+
+    /// The wheel zooms, and with Alt changes the brush.
+    fn navigate(&mut self, ui: &Ui, response: &Response, view: &mut View) {
+        let Some(at) = response.hover_pos() else { return };
+        let (scroll, pinch, modifiers) = ui.input(|i| (i.smooth_scroll_delta, i.zoom_delta(), i.modifiers));
+        if pinch != 1.0 {
+            view.zoom_at(pinch, at);
+        } else if scroll.y != 0.0 || scroll.x != 0.0 {
+            match modifiers {
+                Modifiers { alt: true, .. } => {
+                    self.size = (self.size * (scroll.y / 200.0).exp()).clamp(SIZE[0], SIZE[1]);
+                }
+                Modifiers { shift: true, .. } => view.pan(scroll),
+                _ => view.zoom_at((scroll.y / 300.0).exp(), at),
+            }
+        }
+    }
+
+    /// Everything that the pointer did since the last frame, in its order: frames may be slow and hands fast.
+    fn paint(&mut self, ui: &Ui, response: &Response, view: &View, document: &mut Document) {
+        for event in ui.input(|input| input.events.clone()) {
+            match event {
+                Event::PointerButton { pos, button, pressed: true, .. } => {
+                    let is_here = response.rect.contains(pos) && ui.ctx().layer_id_at(pos) == Some(ui.layer_id());
+                    let erases = button == PointerButton::Secondary;
+                    if is_here && (erases || button == PointerButton::Primary) {
+                        self.finish(document);
+                        self.begin(view.to_picture(pos), erases, document);
+                    }
+                }
+                Event::PointerMoved(pos) => self.go_on(view.to_picture(pos), document),
+                Event::PointerButton { pos, pressed: false, .. } => {
+                    self.go_on(view.to_picture(pos), document);
+                    self.finish(document);
+                }
+                Event::PointerGone => self.finish(document),
+                _ => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Pos2, erases: bool, document: &mut Document) {
+        let mode = if erases || self.tool == Tool::Eraser { Mode::Erase } else { Mode::Paint };
+        match self.tool {
+            Tool::Brush | Tool::Eraser => document.begin_stroke(self.brush(), mode, at.into()),
+            Tool::Rectangle | Tool::Lasso => self.area = Some((vec![at], mode)),
+        }
+    }
+
+    fn go_on(&mut self, at: Pos2, document: &mut Document) {
+        if document.is_stroking() {
+            document.stroke_to(at.into());
+        }
+        let Some((places, _)) = &mut self.area else { return };
+        if self.tool == Tool::Rectangle {
+            places.truncate(1);
+        }
+        if places.last() != Some(&at) {
+            places.push(at);
+        }
+    }
+
+    /// Ends what was begun.
+    fn finish(&mut self, document: &mut Document) {
+        document.end_stroke();
+        let Some((places, mode)) = self.area.take() else { return };
+        match (self.tool, places.as_slice()) {
+            (Tool::Rectangle, [from, to]) => document.fill_rectangle((*from).into(), (*to).into(), mode),
+            (Tool::Lasso, places) => {
+                let places: Vec<[f32; 2]> = places.iter().map(|at| (*at).into()).collect();
+                document.fill_lasso(&places, mode);
+            }
+            _ => {}
+        }
+    }
+
+    fn brush(&self) -> Brush {
+        Brush::new(self.size, self.hardness)
+    }
+
+    fn draw_area(&self, painter: &Painter, view: &View) {
+        let Some((places, _)) = &self.area else { return };
+        let places: Vec<Pos2> = places.iter().map(|at| view.to_screen(*at)).collect();
+        for stroke in [Stroke::new(3.0, Color32::BLACK), Stroke::new(1.0, Color32::WHITE)] {
+            match (self.tool, places.as_slice()) {
+                (Tool::Rectangle, [from, to]) => {
+                    painter.rect_stroke(Rect::from_two_pos(*from, *to), 0.0, stroke, eframe::egui::StrokeKind::Middle);
+                }
+                _ => {
+                    painter.add(Shape::closed_line(places.clone(), stroke));
+                }
+            }
+        }
+    }
+}
+
+/// The brush in its true size, seen on every colour.
+fn cursor(painter: &Painter, at: Pos2, radius: f32) {
+    painter.circle_stroke(at, radius, Stroke::new(2.5, Color32::from_black_alpha(160)));
+    painter.circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
+}

@@ -1,0 +1,157 @@
+//! The canvas: the picture, the mask over it, and the hand that paints.
+
+mod hand;
+mod textures;
+
+pub(crate) use hand::{Hand, SIZE, Tool};
+
+use eframe::egui::{Color32, Painter, Pos2, Rect, Stroke, Vec2, pos2, vec2};
+use firefall_core::inpaint::Region;
+
+use self::textures::Textures;
+use crate::document::Document;
+use crate::making::Making;
+
+/// Screen points per pixel of the picture, at least and at most.
+const ZOOM: [f32; 2] = [0.02, 64.0];
+
+/// How the mask is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Overlay {
+    pub(crate) colour: Color32,
+    /// From 0 to 1.
+    pub(crate) opacity: f32,
+    /// Only its edge.
+    pub(crate) outline: bool,
+}
+
+impl Default for Overlay {
+    fn default() -> Self {
+        // Told from every colour of the shapes world, also by those who do not see red or green.
+        Self { colour: Color32::from_rgb(255, 0, 200), opacity: 0.5, outline: false }
+    }
+}
+
+/// Where the picture is on the screen, and what is drawn of it.
+pub(crate) struct View {
+    /// Screen points per pixel.
+    pub(crate) zoom: f32,
+    /// The place of the picture, in its pixels, that is in the middle.
+    centre: Pos2,
+    /// As large as fits, until somebody zooms.
+    pub(crate) fits: bool,
+    pub(crate) overlay: Overlay,
+    /// Show the picture as it was opened.
+    pub(crate) shows_original: bool,
+    /// The share of the canvas, from the left, that shows the original.
+    pub(crate) wipe: f32,
+    /// Where the canvas was last drawn.
+    rect: Rect,
+    size: Vec2,
+    textures: Textures,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            zoom: 1.0,
+            centre: Pos2::ZERO,
+            fits: true,
+            overlay: Overlay::default(),
+            shows_original: false,
+            wipe: 0.0,
+            rect: Rect::ZERO,
+            size: Vec2::ZERO,
+            textures: Textures::default(),
+        }
+    }
+}
+
+impl View {
+    /// Another picture: all of it is drawn anew, and it fits.
+    pub(crate) fn reset(&mut self) {
+        (self.fits, self.wipe, self.textures) = (true, 0.0, Textures::default());
+    }
+
+    /// Zooms around a place on the screen.
+    pub(crate) fn zoom_at(&mut self, factor: f32, at: Pos2) {
+        let before = self.to_picture(at);
+        self.fits = false;
+        self.zoom = (self.zoom * factor).clamp(ZOOM[0], ZOOM[1]);
+        let after = self.to_picture(at);
+        self.centre += before - after;
+        self.keep_in_sight();
+    }
+
+    /// One pixel of the picture on one point of the screen.
+    pub(crate) fn actual_size(&mut self) {
+        (self.fits, self.zoom) = (false, 1.0);
+        self.keep_in_sight();
+    }
+
+    pub(crate) fn pan(&mut self, by: Vec2) {
+        self.fits = false;
+        self.centre -= by / self.zoom;
+        self.keep_in_sight();
+    }
+
+    fn keep_in_sight(&mut self) {
+        self.centre = self.centre.clamp(Pos2::ZERO, self.size.to_pos2());
+    }
+
+    /// A place on the screen in pixels of the picture.
+    pub(crate) fn to_picture(&self, at: Pos2) -> Pos2 {
+        self.centre + (at - self.rect.center()) / self.zoom
+    }
+
+    pub(crate) fn to_screen(&self, at: Pos2) -> Pos2 {
+        self.rect.center() + (at - self.centre) * self.zoom
+    }
+
+    fn rect_of(&self, from: Pos2, size: Vec2) -> Rect {
+        Rect::from_min_size(self.to_screen(from), size * self.zoom)
+    }
+
+    /// Draws everything but the cursor.
+    pub(crate) fn draw(&mut self, painter: &Painter, rect: Rect, document: &mut Document, making: &Making) {
+        let (width, height) = (document.picture().width, document.picture().height);
+        (self.rect, self.size) = (rect, vec2(width as f32, height as f32));
+        if self.fits {
+            let room = (rect.size() - Vec2::splat(24.0)).max(Vec2::splat(16.0));
+            self.zoom = (room / self.size).min_elem().clamp(ZOOM[0], ZOOM[1]);
+            self.centre = (self.size / 2.0).to_pos2();
+        }
+        self.textures.update(painter.ctx(), document, making, (self.overlay, self.zoom));
+        let place = self.rect_of(Pos2::ZERO, self.size);
+        let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+        checker(painter, place.intersect(rect));
+        let show = |id, place, painter: &Painter| painter.image(id, place, whole, Color32::WHITE);
+        if let Some(texture) = &self.textures.picture {
+            show(texture.id(), place, painter);
+        }
+        if let (Some(texture), Some((job, _))) = (&self.textures.patch, making.waiting()) {
+            let Region { left, top, side } = job.region();
+            let patch = self.rect_of(pos2(left as f32, top as f32), Vec2::splat(side as f32));
+            // A region may reach beyond the picture.
+            show(texture.id(), patch, &painter.with_clip_rect(place.intersect(painter.clip_rect())));
+        }
+        if let Some(texture) = self.textures.mask.as_ref().filter(|_| making.waiting().is_none()) {
+            show(texture.id(), place, painter);
+        }
+        let before = if self.shows_original { 1.0 } else { self.wipe };
+        if let Some(texture) = self.textures.original.as_ref().filter(|_| before > 0.0) {
+            let part = Rect::from_min_size(place.min, vec2(place.width() * before, place.height()));
+            show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
+            if before < 1.0 {
+                let stroke = Stroke::new(2.0, Color32::WHITE);
+                painter.vline(part.right(), part.y_range(), stroke);
+            }
+        }
+    }
+}
+
+/// What is behind a picture, so that black and white ones end somewhere.
+fn checker(painter: &Painter, place: Rect) {
+    let frame = place.expand(1.0);
+    painter.rect_filled(frame, 0.0, Color32::from_gray(128));
+}

@@ -1,0 +1,121 @@
+//! What a session keeps on the disk: `session.json` and the files that it names.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use firefall_core::image::{Mask, Picture};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stored::{Entry, Kind, check_size};
+
+/// The file that makes a folder a session; whatever it does not name does not count.
+pub(super) const SESSION: &str = "session.json";
+/// Of its length at most, in bytes.
+pub(super) const SESSION_MAX: u64 = 4 << 20;
+/// The form of it that this program writes and reads.
+pub(super) const VERSION: u32 = 1;
+
+/// Everything that a session is, at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// The picture as it is.
+    pub picture: Arc<Picture>,
+    /// The picture as it was opened, of the same size.
+    pub original: Arc<Picture>,
+    /// What is marked to be painted anew, of the same size.
+    pub mask: Arc<Mask>,
+    /// The prompt and whatever else was chosen.
+    pub settings: Value,
+    /// The file that the picture came from.
+    pub source: Option<PathBuf>,
+}
+
+impl Saved {
+    /// Whether it can be kept.
+    ///
+    /// # Errors
+    /// Names what is wrong: a picture too large, sizes that differ, or bytes that are not those of the size.
+    pub fn check(&self) -> Result<()> {
+        let Picture { width, height, .. } = *self.picture;
+        check_size(width, height)?;
+        let same = |w: usize, h: usize| [w, h] == [width, height];
+        ensure!(same(self.original.width, self.original.height), "picture and original are of different sizes");
+        ensure!(same(self.mask.width, self.mask.height), "picture and mask are of different sizes");
+        let n = width * height;
+        let lengths = [self.picture.rgb.len(), self.original.rgb.len(), self.mask.alpha.len()];
+        ensure!(lengths == [3 * n, 3 * n, n], "{lengths:?} bytes are not those of {width} x {height} pixels");
+        Ok(())
+    }
+}
+
+/// `session.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Session {
+    /// The form of this file.
+    pub(super) version: u32,
+    /// The picture as it is.
+    pub(super) picture: Entry,
+    /// The picture as it was opened; before the first change both are one file.
+    pub(super) original: Entry,
+    /// What is marked.
+    pub(super) mask: Entry,
+    /// As in [`Saved`].
+    pub(super) settings: Value,
+    /// As in [`Saved`], in the system's own letters: not every path is text.
+    pub(super) source: Option<OsString>,
+}
+
+impl Session {
+    /// Reads the session of a folder and checks everything that costs little; the pixels are read later.
+    ///
+    /// # Errors
+    /// Says what is damaged.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let cannot = || format!("cannot read {SESSION}");
+        let file = File::open(folder.join(SESSION)).with_context(cannot)?;
+        let mut text = Vec::new();
+        file.take(SESSION_MAX + 1).read_to_end(&mut text).with_context(cannot)?;
+        ensure!(text.len() as u64 <= SESSION_MAX, "{SESSION} is longer than {SESSION_MAX} bytes");
+        let session: Self = serde_json::from_slice(&text).with_context(|| format!("{SESSION} is damaged"))?;
+        ensure!(session.version == VERSION, "{SESSION} is of version {}, not {VERSION}", session.version);
+        for (entry, kind) in session.entries() {
+            let Entry { width, height, .. } = session.picture;
+            ensure!([entry.width, entry.height] == [width, height], "{SESSION} has pictures of different sizes");
+            entry.check(folder, kind)?;
+        }
+        Ok(session)
+    }
+
+    /// All of it, with the pixels.
+    ///
+    /// # Errors
+    /// Says what is damaged.
+    pub(super) fn read(&self, folder: &Path) -> Result<Saved> {
+        let Entry { width, height, .. } = self.picture;
+        let picture = |entry: &Entry| {
+            let rgb = entry.read(folder, Kind::Picture)?;
+            anyhow::Ok(Arc::new(Picture { width, height, rgb }))
+        };
+        let first = picture(&self.picture)?;
+        let original = if self.original == self.picture { Arc::clone(&first) } else { picture(&self.original)? };
+        let mask = Arc::new(Mask { width, height, alpha: self.mask.read(folder, Kind::Mask)? });
+        let source = self.source.clone().map(PathBuf::from);
+        Ok(Saved { picture: first, original, mask, settings: self.settings.clone(), source })
+    }
+
+    /// The files that it names.
+    pub(super) fn entries(&self) -> [(&Entry, Kind); 3] {
+        [(&self.picture, Kind::Picture), (&self.original, Kind::Picture), (&self.mask, Kind::Mask)]
+    }
+
+    /// Whether it names a file.
+    pub(super) fn names(&self, file: &str) -> bool {
+        self.entries().iter().any(|(entry, _)| entry.file == file)
+    }
+}

@@ -1,0 +1,207 @@
+//! A run as the window sees it: how far it is, what it shows so far, and the variations that wait to be accepted.
+
+use std::time::{Duration, Instant};
+
+use eframe::egui::{ColorImage, Context, TextureHandle, TextureOptions};
+use firefall_core::cascade::{Event, Request};
+use firefall_core::image::Picture;
+use firefall_core::inpaint::Job;
+use firefall_core::png::Origin;
+
+/// One of the pictures of a run, done or not.
+pub(crate) struct Variation {
+    /// The square that the model painted.
+    pub(crate) painted: Picture,
+    /// How it was made.
+    pub(crate) origin: Origin,
+    /// The square, small; what the strip shows.
+    pub(crate) thumbnail: TextureHandle,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) stage: usize,
+    pub(crate) stages: usize,
+    pub(crate) step: usize,
+    pub(crate) steps: usize,
+    /// Calls of the denoisers so far and in all.
+    pub(crate) calls: [usize; 2],
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) ticket: u64,
+    pub(crate) request: Request,
+    pub(crate) progress: Progress,
+    started: Instant,
+    /// When the first step was done: what comes before says nothing of the speed.
+    first: Option<(Instant, usize)>,
+}
+
+/// What is made, and what was made last.
+#[derive(Default)]
+pub(crate) struct Making {
+    pub(crate) run: Option<Run>,
+    /// What the variations were painted into; gone when they are accepted or discarded.
+    pub(crate) job: Option<Job>,
+    pub(crate) variations: Vec<Variation>,
+    /// The one on the canvas.
+    pub(crate) selected: usize,
+    /// Whether the variations are done; previews otherwise.
+    pub(crate) is_done: bool,
+    /// How long a call of a denoiser takes for a batch, as measured last.
+    pub(crate) per_call: Option<Duration>,
+    /// Counts what the canvas would have to draw anew.
+    pub(crate) revision: u64,
+}
+
+impl Making {
+    pub(crate) fn begin(&mut self, ticket: u64, job: Job, request: Request, calls: usize) {
+        self.discard();
+        let progress = Progress { calls: [0, calls], ..Progress::default() };
+        self.run = Some(Run { ticket, request, progress, started: Instant::now(), first: None });
+        self.job = Some(job);
+    }
+
+    /// Throws away what is not accepted.
+    pub(crate) fn discard(&mut self) {
+        self.variations.clear();
+        self.job = None;
+        self.selected = 0;
+        self.is_done = false;
+        self.revision += 1;
+    }
+
+    /// What waits to be accepted.
+    pub(crate) fn waiting(&self) -> Option<(&Job, &Variation)> {
+        Some((self.job.as_ref()?, self.variations.get(self.selected)?))
+    }
+
+    /// Shows another of the variations.
+    pub(crate) fn select(&mut self, index: usize) {
+        if index < self.variations.len() && index != self.selected {
+            self.selected = index;
+            self.revision += 1;
+        }
+    }
+
+    /// Takes an event of the run of `ticket`; one of another run is late and means nothing. Returns a warning.
+    pub(crate) fn hear(&mut self, ctx: &Context, ticket: u64, event: Event, origins: &[Origin]) -> Option<String> {
+        let run = self.run.as_mut().filter(|run| run.ticket == ticket)?;
+        match event {
+            Event::StageStarted { stage, stages, steps, .. } => {
+                run.progress = Progress { stage, stages, steps, step: 0, ..run.progress };
+            }
+            Event::Step { stage, step, steps, preview } => {
+                run.progress.calls[0] += 1;
+                run.progress = Progress { stage, step, steps, ..run.progress };
+                run.first.get_or_insert((Instant::now(), run.progress.calls[0]));
+                self.show(ctx, preview.unwrap_or_default(), origins);
+            }
+            Event::Done { pictures } => {
+                self.per_call = run.per_call().or(self.per_call);
+                self.run = None;
+                self.is_done = true;
+                self.show(ctx, pictures, origins);
+            }
+            Event::Warning { message } => return Some(message),
+            Event::Encoded { .. } | Event::StageDone { .. } => {}
+        }
+        None
+    }
+
+    /// The run of `ticket` is over; its last preview stays and can be accepted. Whether it was this run.
+    pub(crate) fn end(&mut self, ticket: u64) -> bool {
+        let ours = self.run.take_if(|run| run.ticket == ticket).is_some();
+        if ours {
+            self.is_done = !self.variations.is_empty();
+            self.job = self.job.take().filter(|_| !self.variations.is_empty());
+        }
+        ours
+    }
+
+    fn show(&mut self, ctx: &Context, pictures: Vec<Picture>, origins: &[Origin]) {
+        if pictures.is_empty() {
+            return;
+        }
+        self.revision += 1;
+        for (i, (painted, origin)) in pictures.into_iter().zip(origins).enumerate() {
+            let image = ColorImage::from_rgb([painted.width, painted.height], &painted.rgb);
+            match self.variations.get_mut(i) {
+                Some(variation) => {
+                    variation.thumbnail.set(image, TextureOptions::LINEAR);
+                    variation.painted = painted;
+                }
+                None => {
+                    let thumbnail = ctx.load_texture(format!("variation {}", i + 1), image, TextureOptions::LINEAR);
+                    self.variations.push(Variation { painted, origin: origin.clone(), thumbnail });
+                }
+            }
+        }
+    }
+}
+
+impl Run {
+    fn per_call(&self) -> Option<Duration> {
+        let (since, calls) = self.first?;
+        let made = self.progress.calls[0].checked_sub(calls).filter(|made| *made > 0)?;
+        Some(since.elapsed() / u32::try_from(made).ok()?)
+    }
+
+    /// Time left, once there is something to reckon from.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let [done, all] = self.progress.calls;
+        Some(self.per_call()? * u32::try_from(all.saturating_sub(done)).ok()?)
+    }
+
+    /// Time since it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// From 0 to 1.
+    pub(crate) fn share(&self) -> f32 {
+        let [done, all] = self.progress.calls;
+        (done as f32 / all.max(1) as f32).min(1.0)
+    }
+}
+
+/// "12 s", "3 min": nobody wants more.
+pub(crate) fn in_words(time: Duration) -> String {
+    match time.as_secs_f64() {
+        s if s < 9.5 => format!("{s:.1} s"),
+        s if s < 99.5 => format!("{s:.0} s"),
+        s => format!("{:.0} min", s / 60.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        let words = [0.04, 9.4, 31.0, 600.0].map(|s| in_words(Duration::from_secs_f64(s)));
+        assert_eq!(words, ["0.0 s", "9.4 s", "31 s", "10 min"]);
+    }
+
+    #[test]
+    fn events_of_another_run_mean_nothing() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        let done = |ticket: u64| (ticket, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
+        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let (picture, mask) = (Picture::filled(8, 8, [0; 3]), firefall_core::image::Mask::filled(8, 8, 255));
+        let job = Job::new(picture, mask, firefall_core::inpaint::Blend::default(), &config).unwrap();
+        making.begin(2, job, Request::one("a", 1), 10);
+        let origins = [Origin::default()];
+        for (ticket, event) in [done(1), done(2)] {
+            assert!(making.variations.is_empty());
+            making.hear(&ctx, ticket, event, &origins);
+        }
+        assert!(making.waiting().is_some() && making.is_done && making.run.is_none());
+        making.discard();
+        assert!(making.waiting().is_none());
+    }
+}

@@ -1,0 +1,277 @@
+//! The window without a window: what a user does, found by what a screen reader says.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use firefall_cli::device::DeviceChoice;
+use firefall_core::diffusion::Resampling;
+use firefall_core::image::{Mask, Picture};
+
+use crate::{App, Options};
+
+type Window = Harness<'static, App>;
+
+fn window(data: &Path, picture: Option<&Path>) -> Window {
+    let options =
+        Options { picture: picture.map(Path::to_owned), model: None, device: DeviceChoice::Cpu, data: data.to_owned() };
+    let mut window = Harness::builder()
+        .with_size(vec2(1200.0, 800.0))
+        .with_max_steps(64)
+        .build_eframe(move |cc| App::new(cc, options).unwrap());
+    until(&mut window, |window| window.query_by_label_contains("CPU (").is_some());
+    window
+}
+
+/// Draws frames until something holds.
+#[track_caller]
+fn until(window: &mut Window, holds: impl Fn(&Window) -> bool) {
+    let start = Instant::now();
+    loop {
+        window.step();
+        if holds(window) {
+            return;
+        }
+        let waited = start.elapsed() < Duration::from_secs(60);
+        assert!(waited, "nothing more happens: {:?}, {:?}", window.state().notices, window.state().wishes);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn says(window: &Window, text: &str) -> bool {
+    window.query_by_label_contains(text).is_some()
+}
+
+fn canvas(window: &Window) -> eframe::egui::Rect {
+    window.get_by_label_contains("Canvas").rect()
+}
+
+/// A stroke across the canvas by a button, from and to shares of it.
+fn stroke(window: &mut Window, from: [f32; 2], to: [f32; 2], button: PointerButton) {
+    let rect = canvas(window);
+    let at = |share: [f32; 2]| rect.min + rect.size() * vec2(share[0], share[1]);
+    let press = |window: &Window, pos: Pos2, pressed: bool| {
+        window.event(Event::PointerButton { pos, button, pressed, modifiers: Modifiers::NONE });
+    };
+    window.event(Event::PointerMoved(at(from)));
+    window.step();
+    press(window, at(from), true);
+    window.step();
+    for i in 1..=4 {
+        let share = i as f32 / 4.0;
+        window.event(Event::PointerMoved(at(from).lerp(at(to), share)));
+        window.step();
+    }
+    press(window, at(to), false);
+    window.step();
+    window.event(Event::PointerGone);
+    window.step();
+}
+
+fn key(window: &mut Window, modifiers: Modifiers, key: Key) {
+    window.key_press_modifiers(modifiers, key);
+    window.step();
+    window.step();
+}
+
+/// Where no field is in focus, letters are tools.
+fn leave_fields(window: &mut Window) {
+    let focused = window.ctx.memory(|memory| memory.focused());
+    if let Some(id) = focused {
+        window.ctx.memory_mut(|memory| memory.surrender_focus(id));
+    }
+    window.step();
+}
+
+/// Into the field of the prompt.
+fn write(window: &mut Window, prompt: &str) {
+    let label = "What the picture shows when it is done";
+    window.get_by_label(label).focus();
+    window.step();
+    window.get_by_label(label).type_text(prompt);
+    window.run_steps(2);
+}
+
+fn picture(window: &Window) -> Picture {
+    Picture::clone(window.state().document.picture())
+}
+
+/// Two variations with little work.
+fn quick(window: &mut Window) {
+    let wishes = &mut window.state_mut().wishes;
+    (wishes.count, wishes.resampling, wishes.steps) = (2, Resampling::QUICK, Some(4));
+}
+
+fn painted(window: &Window) -> usize {
+    window.state().document.mask().alpha.iter().filter(|v| **v >= 128).count()
+}
+
+#[test]
+fn paint_generate_accept_undo() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    leave_fields(&mut window);
+    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let marked = painted(&window);
+    assert!(marked > 300, "{marked} pixels");
+    let before = picture(&window);
+
+    write(&mut window, "a red star");
+    quick(&mut window);
+    window.get_by_label("Generate").click_accesskit();
+    until(&mut window, |window| says(window, "step "));
+    until(&mut window, |window| window.state().making.is_done);
+    assert_eq!(window.state().making.variations.len(), 2);
+    window.get_by_label("Accept").click_accesskit();
+    until(&mut window, |window| says(window, "Saved "));
+    let after = picture(&window);
+    assert_ne!(before, after);
+    assert_eq!(painted(&window), marked, "the mask stays");
+    assert_eq!(std::fs::read_dir(data.path().join("history")).unwrap().count(), 1);
+
+    leave_fields(&mut window);
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(picture(&window), before);
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(painted(&window), 0);
+    key(&mut window, Modifiers::COMMAND, Key::Y);
+    key(&mut window, Modifiers::COMMAND, Key::Y);
+    assert_eq!((picture(&window), painted(&window)), (after, marked));
+    key(&mut window, Modifiers::COMMAND, Key::Y);
+    assert_eq!(painted(&window), marked, "there is nothing more to redo");
+}
+
+#[test]
+fn tools_have_keys_and_the_right_button_erases() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    leave_fields(&mut window);
+    key(&mut window, Modifiers::NONE, Key::R);
+    stroke(&mut window, [0.35, 0.35], [0.65, 0.65], PointerButton::Primary);
+    let rectangle = painted(&window);
+    assert!(rectangle > 1000, "{rectangle} pixels");
+    key(&mut window, Modifiers::NONE, Key::B);
+    stroke(&mut window, [0.5, 0.4], [0.5, 0.6], PointerButton::Secondary);
+    let erased = painted(&window);
+    assert!(erased < rectangle);
+    key(&mut window, Modifiers::NONE, Key::I);
+    assert_eq!(painted(&window), 128 * 128 - erased);
+    window.get_by_label("Grow").click_accesskit();
+    window.step();
+    window.step();
+    assert!(painted(&window) > 128 * 128 - erased);
+    key(&mut window, Modifiers::NONE, Key::Delete);
+    assert_eq!(painted(&window), 0);
+    key(&mut window, Modifiers::NONE, Key::L);
+    stroke(&mut window, [0.4, 0.4], [0.6, 0.6], PointerButton::Primary);
+    key(&mut window, Modifiers::NONE, Key::E);
+    stroke(&mut window, [0.3, 0.5], [0.7, 0.5], PointerButton::Primary);
+    assert_eq!(painted(&window), 0);
+}
+
+#[test]
+fn cancel_stops_and_the_last_preview_can_be_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    write(&mut window, "a blue circle");
+    key(&mut window, Modifiers::COMMAND, Key::Enter);
+    until(&mut window, |window| !window.state().making.variations.is_empty());
+    window.get_by_label("Cancel").click_accesskit();
+    until(&mut window, |window| window.state().making.is_done);
+    window.get_by_label("Discard").click_accesskit();
+    until(&mut window, |window| window.state().making.variations.is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_a_sentence_and_nothing_is_lost() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    window.get_by_label("Generate").click_accesskit();
+    until(&mut window, |window| says(window, "The prompt"));
+    window.get_by_label("Dismiss").click_accesskit();
+    until(&mut window, |window| !says(window, "The prompt"));
+    leave_fields(&mut window);
+    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let marked = painted(&window);
+    let bad = data.path().join("bad.png");
+    for (bytes, word) in [(&b""[..], "bad.png"), (b"\x89PNG\r\n\x1a\n", "bad.png"), (b"GIF89a", "bad.png")] {
+        std::fs::write(&bad, bytes).unwrap();
+        window.state().errands.open(bad.clone());
+        until(&mut window, |window| says(window, word));
+        window.get_by_label("Dismiss").click_accesskit();
+        until(&mut window, |window| !says(window, word));
+    }
+    assert_eq!(painted(&window), marked);
+    window.state_mut().open_model(DeviceChoice::Cpu, Some(data.path().join("none")));
+    until(&mut window, |window| says(window, "no model folder"));
+    window.state_mut().save_to(Path::new("/proc/a.png"));
+    until(&mut window, |window| says(window, "/proc/a.png"));
+    window.state_mut().set_mask(Mask::filled(7, 7, 255));
+    until(&mut window, |window| says(window, "7 x 7"));
+    assert_eq!(painted(&window), marked);
+}
+
+#[test]
+fn a_session_comes_back_after_a_crash() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first = window(data.path(), None);
+    leave_fields(&mut first);
+    stroke(&mut first, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let marked = painted(&first);
+    write(&mut first, "a green star");
+    first.step();
+    first.step();
+    // Another window beside it has a session of its own.
+    let second = window(data.path(), None);
+    assert_eq!(painted(&second), 0);
+    drop(second);
+    drop(first);
+    let third = window(data.path(), None);
+    assert_eq!(painted(&third), marked);
+    assert!(says(&third, "The last session is back"));
+    assert_eq!(third.state().wishes.prompt, "a green star");
+}
+
+#[test]
+fn saved_pictures_bring_their_settings_back() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    write(&mut window, "a red star");
+    quick(&mut window);
+    key(&mut window, Modifiers::COMMAND, Key::Enter);
+    until(&mut window, |window| window.state().making.is_done);
+    window.get_by_label("Accept").click_accesskit();
+    until(&mut window, |window| says(window, "Saved "));
+    let saved = data.path().join("history/a_red_star.png");
+    assert!(saved.is_file());
+    let made = picture(&window);
+    window.get_by_label("New").click_accesskit();
+    until(&mut window, |window| picture(window) != made);
+    window.state_mut().wishes.prompt.clear();
+    window.state().errands.open(saved);
+    until(&mut window, |window| picture(window) == made);
+    assert_eq!(window.state().wishes.prompt, "a red star");
+}
+
+#[test]
+fn the_panels_say_what_there_is() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    assert!(says(&window, "calls of the denoisers"));
+    assert!(says(&window, "128 x 128 pixels"));
+    assert!(says(&window, "MiB in use"));
+    window.get_by_label("Models").click_accesskit();
+    window.run_steps(3);
+    assert!(says(&window, "comes with the program"));
+    window.get_by_label("Training").click_accesskit();
+    window.run_steps(3);
+    assert!(says(&window, "The shapes world") && says(&window, "Start"));
+    window.get_by_label("Shortcuts").click_accesskit();
+    window.run_steps(3);
+    assert!(says(&window, "Ctrl+Enter"));
+    key(&mut window, Modifiers::NONE, Key::Escape);
+    window.run_steps(3);
+    assert!(!says(&window, "Ctrl+Enter"));
+}

@@ -1,0 +1,228 @@
+//! What the user wants of the next pictures: everything but the picture itself. It is kept with a session and written
+//! into saved pictures.
+
+use firefall_core::cascade::{Canvas, ModelConfig, PictureRequest, Request, StageSettings};
+use firefall_core::diffusion::{Resampling, SamplerKind};
+use firefall_core::inpaint::{Blend, Job};
+use firefall_core::png::Origin;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The most variations of one batch.
+pub const MOST: usize = 8;
+
+/// What is to happen under the mask; sets what goes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Something new, from noise.
+    Fill,
+    /// What is there, finer: it is the beginning.
+    Detail,
+    /// Something else in the place of what is there, with the most work at the seam.
+    Replace,
+    /// The background in the place of what is there.
+    Remove,
+}
+
+impl Task {
+    /// All, in the order of the menu.
+    pub const ALL: [Self; 4] = [Self::Fill, Self::Detail, Self::Replace, Self::Remove];
+
+    /// Its name and what it does.
+    #[must_use]
+    pub const fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Fill => ["Fill", "Something new under the mask"],
+            Self::Detail => ["Detail", "What is under the mask, reworked; it stays recognisable"],
+            Self::Replace => ["Replace", "Something else under the mask, with most work at the seam"],
+            Self::Remove => ["Remove", "Only the background; say which, e.g. \"on a white background\""],
+        }
+    }
+
+    /// Strength and resampling that go with it.
+    const fn settings(self) -> (f64, Resampling) {
+        match self {
+            Self::Fill | Self::Remove => (1.0, Resampling::BALANCED),
+            Self::Detail => (0.5, Resampling::QUICK),
+            Self::Replace => (1.0, Resampling::THOROUGH),
+        }
+    }
+}
+
+/// Everything that is set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// What the picture shows when it is done.
+    pub prompt: String,
+    /// What it does not show.
+    pub negative: String,
+    /// What is to happen under the mask.
+    pub task: Task,
+    /// How much may change, above 0 and at most 1.
+    pub strength: f64,
+    /// How often the walk from noise turns back.
+    pub resampling: Resampling,
+    /// Steps of every stage; the model's own if absent.
+    pub steps: Option<usize>,
+    /// Guidance of every stage; the model's own if absent.
+    pub cond_scale: Option<f64>,
+    /// The name of a sampler; the model's own if absent.
+    pub sampler: Option<String>,
+    /// Variations of a batch, each with its own seed.
+    pub count: usize,
+    /// The seed of the first.
+    pub seed: u64,
+    /// Whether the next batch has the same seed again.
+    pub locked: bool,
+    /// How what is painted goes over into what was there.
+    pub blend: Blend,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            negative: String::new(),
+            task: Task::Fill,
+            strength: 1.0,
+            resampling: Resampling::BALANCED,
+            steps: None,
+            cond_scale: None,
+            sampler: None,
+            count: 4,
+            seed: 1,
+            locked: false,
+            blend: Blend::default(),
+        }
+    }
+}
+
+impl Wishes {
+    /// Takes a task with the settings that go with it.
+    pub fn take(&mut self, task: Task) {
+        self.task = task;
+        (self.strength, self.resampling) = task.settings();
+    }
+
+    /// Of a session; what it does not have, or what makes no sense, is as usual.
+    #[must_use]
+    pub fn restored(value: &Value) -> Self {
+        let read: Self = serde_json::from_value(value.clone()).unwrap_or_default();
+        let usual = Self::default();
+        let strength = Some(read.strength).filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(usual.strength);
+        let resampling = if read.resampling.validate().is_ok() { read.resampling } else { usual.resampling };
+        let blend = if read.blend.validate().is_ok() { read.blend } else { usual.blend };
+        let cond_scale = read.cond_scale.filter(|w| w.is_finite());
+        Self { strength, resampling, blend, cond_scale, count: read.count.clamp(1, MOST), ..read }
+    }
+
+    /// Takes over what a saved picture says of itself.
+    pub fn adopt(&mut self, origin: &Origin) {
+        if let Some(prompt) = &origin.prompt {
+            self.prompt.clone_from(prompt);
+            self.negative = origin.negative.clone().unwrap_or_default();
+        }
+        if let Some(seed) = origin.seed {
+            (self.seed, self.locked) = (seed, true);
+        }
+        let stage = origin.settings.as_ref().map_or(&Value::Null, |settings| &settings["stages"][0]);
+        self.steps = stage["steps"].as_u64().and_then(|n| usize::try_from(n).ok()).or(self.steps);
+        self.cond_scale = stage["cond_scale"].as_f64().filter(|w| w.is_finite()).or(self.cond_scale);
+        let sampler = stage["sampler"].as_str().filter(|name| SamplerKind::from_name(name).is_ok());
+        self.sampler = sampler.map(str::to_owned).or_else(|| self.sampler.take());
+    }
+
+    /// The request for a job on a model of `config`.
+    ///
+    /// # Errors
+    /// What makes no sense, in a sentence.
+    pub fn request(&self, job: &Job, config: &ModelConfig) -> Result<Request, String> {
+        let sampler = self.sampler.as_deref().map(SamplerKind::from_name).transpose()?;
+        let settings = StageSettings { steps: self.steps, cond_scale: self.cond_scale, sampler, lowres_std: None };
+        let negative = Some(self.negative.clone()).filter(|text| !text.trim().is_empty());
+        let picture = |n: u64| PictureRequest {
+            prompt: self.prompt.clone(),
+            negative: negative.clone(),
+            seed: self.seed.wrapping_add(n),
+        };
+        let request = Request {
+            pictures: (0..self.count as u64).map(picture).collect(),
+            stages: vec![settings; config.stages.len()],
+            canvas: Some(self.canvas(job, config)),
+            previews: true,
+            ..Request::default()
+        };
+        // All have the same prompt: one stands for all of them.
+        let first = Request { pictures: vec![picture(0)], ..request.clone() };
+        first.validate(config).map_err(|e| sentence(&e.to_string()))?;
+        Ok(request)
+    }
+
+    fn canvas(&self, job: &Job, config: &ModelConfig) -> Canvas {
+        job.canvas(config, self.resampling, self.strength)
+    }
+
+    /// What a picture of `request` says of how it was made.
+    #[must_use]
+    pub fn origin(&self, request: &Request, picture: usize, config: &ModelConfig, hash: &str) -> Origin {
+        let mut settings = request.described(config);
+        if let Value::Object(settings) = &mut settings {
+            let painted = json!({ "resampling": self.resampling, "strength": self.strength, "blend": self.blend });
+            settings.insert("inpaint".into(), painted);
+        }
+        let wish = request.pictures.get(picture);
+        Origin {
+            prompt: wish.map(|wish| wish.prompt.clone()),
+            negative: wish.and_then(|wish| wish.negative.clone()),
+            seed: wish.map(|wish| wish.seed),
+            settings: Some(settings),
+            model: Some(hash.to_owned()),
+        }
+    }
+}
+
+/// With a capital letter and a full stop.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.trim().ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_come_back_and_nonsense_is_left_out() {
+        let wishes = Wishes { prompt: "a red star".into(), seed: u64::MAX, steps: Some(7), ..Wishes::default() };
+        assert_eq!(Wishes::restored(&serde_json::to_value(&wishes).unwrap()), wishes);
+        assert_eq!(Wishes::restored(&json!({ "prompt": 7 })), Wishes::default());
+        let bad = json!({ "prompt": "a", "strength": -3.0, "count": 900, "resampling": { "jump": 0, "repeats": 1 } });
+        let read = Wishes::restored(&bad);
+        assert_eq!((read.strength, read.count, read.resampling), (1.0, MOST, Resampling::BALANCED));
+        assert_eq!(read.prompt, "a");
+    }
+
+    #[test]
+    fn a_picture_tells_its_settings() {
+        let mut wishes = Wishes { cond_scale: Some(2.0), ..Wishes::default() };
+        let settings = json!({ "stages": [{ "steps": 9, "cond_scale": "x", "sampler": "heun" }] });
+        let origin = Origin { prompt: Some("b".into()), seed: Some(4), settings: Some(settings), ..Origin::default() };
+        wishes.adopt(&origin);
+        assert_eq!((wishes.prompt.as_str(), wishes.seed, wishes.locked, wishes.steps), ("b", 4, true, Some(9)));
+        assert_eq!((wishes.cond_scale, wishes.sampler.as_deref()), (Some(2.0), Some("heun")));
+        wishes.adopt(&Origin { settings: Some(json!({ "stages": "none" })), ..Origin::default() });
+        assert_eq!(wishes.steps, Some(9));
+    }
+
+    #[test]
+    fn sentences() {
+        assert_eq!(sentence("the prompt is empty"), "The prompt is empty.");
+        assert_eq!(sentence(""), ".");
+        assert_eq!(sentence("Done!"), "Done!");
+    }
+}
