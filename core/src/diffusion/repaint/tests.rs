@@ -124,7 +124,7 @@ fn every_level_has_its_marginal() {
             // A sampler of so many steps has an error of its own.
             let of = |correlation, paints| widest_error(kind, &process, steps, correlation, paints);
             let (own, error) = (of(0.0, false), of(0.0, true));
-            assert!(error < own + 0.02, "{kind:?}, {process:?}: {error}, {own} without a picture");
+            assert!(error < own + 0.05, "{kind:?}, {process:?}: {error}, {own} without a picture");
             // What is painted learns of what is known only by and by, and is a little narrower until then.
             let error = of(CORRELATION, true);
             assert!(error < 0.16, "{kind:?}, {process:?}, correlated: {error}, {own} without a picture");
