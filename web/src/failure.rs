@@ -13,6 +13,11 @@ pub(crate) fn failure(reason: &str, message: impl Display) -> JsValue {
     error.into()
 }
 
+/// Something that is asked for makes no sense.
+pub(crate) fn unsupported(message: impl Display) -> JsValue {
+    failure("unsupported_option", message)
+}
+
 pub(crate) fn of_run(error: &RunError) -> JsValue {
     let reason = match error {
         RunError::Request(_) => "unsupported_option",

@@ -9,6 +9,7 @@
 
 mod engine;
 mod failure;
+mod paint;
 mod picture;
 
 use js_sys::JSON;

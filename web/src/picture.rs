@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::ImageData;
 
-use crate::failure::failure;
+use crate::failure::{failure, unsupported};
 
 /// With an opaque fourth channel, as a canvas wants it.
 pub(crate) fn image_data(picture: &Picture) -> Result<JsValue, JsValue> {
@@ -26,8 +26,7 @@ pub(crate) fn image_data(picture: &Picture) -> Result<JsValue, JsValue> {
 /// `unsupported_option` if the pixels are not so many or a text is too long.
 #[wasm_bindgen]
 pub fn write_png(rgba: &[u8], width: usize, height: usize, origin: &str) -> Result<Vec<u8>, JsValue> {
-    let unsupported = |message: String| failure("unsupported_option", message);
-    let origin: Value = serde_json::from_str(origin).map_err(|e| unsupported(e.to_string()))?;
+    let origin: Value = serde_json::from_str(origin).map_err(unsupported)?;
     let text = |key: &str| origin[key].as_str().map(str::to_owned);
     let origin = Origin {
         prompt: text("prompt"),
@@ -41,7 +40,7 @@ pub fn write_png(rgba: &[u8], width: usize, height: usize, origin: &str) -> Resu
     }
     let rgb = rgba.as_chunks().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
     let mut file = Vec::new();
-    encode(&mut file, &Picture { width, height, rgb }, &origin).map_err(|e| unsupported(e.to_string()))?;
+    encode(&mut file, &Picture { width, height, rgb }, &origin).map_err(unsupported)?;
     Ok(file)
 }
 
