@@ -113,8 +113,7 @@ export class FirefallClient {
       run.cancels.forEach((cancel) => cancel());
     };
     this.#running = run;
-    run.promise = Promise.resolve(before?.promise)
-      .then(() => this.#generate(run, params, onProgress))
+    run.promise = this.#generate(run, before?.promise, params, onProgress)
       .catch((error) => failed('internal_error', String(error?.message ?? error)))
       .finally(() => {
         if (this.#running === run) this.#running = null;
@@ -122,13 +121,15 @@ export class FirefallClient {
     return { id, promise: run.promise, abort: () => run.stop(cancelled()) };
   }
 
-  async #generate(run, params, onProgress) {
-    const request = requestOf(params);
-    if (typeof request === 'string') return failed('unsupported_option', request);
+  async #generate(run, before, params, onProgress) {
+    // At once, so that what the caller does to a picture or a mask later changes nothing.
+    const wish = wishOf(params);
+    await before;
+    if (typeof wish === 'string') return failed('unsupported_option', wish);
     const asked = this.#asked;
     try {
       for (let ends = 1; ; ends++) {
-        const { result, endedOn } = await this.#attempt(run, request, onProgress);
+        const { result, endedOn } = await this.#attempt(run, wish, onProgress);
         if (run.stopped) return run.stopped;
         if (!endedOn) return result;
         // The device is opened once more; a graphics device that fails twice is left for the CPU, and numbers that are
@@ -147,7 +148,7 @@ export class FirefallClient {
   }
 
   /** One try; `endedOn` is the kind of a device that ended with its worker, or worked no longer. */
-  async #attempt(run, request, onProgress) {
+  async #attempt(run, { request, paint }, onProgress) {
     const loaded = await this.load(onProgress);
     if (run.stopped || !loaded.ok) return { result: loaded };
     const { device } = loaded;
@@ -155,7 +156,7 @@ export class FirefallClient {
     const workers = device.kind === 'cpu' ? this.#workersFor(request.pictures.length) : [this];
     const shares = shared(request.pictures, workers.length);
     const told = together(shares.length, onProgress);
-    const answers = shares.map((pictures, i) => workers[i].#share(run, { ...request, pictures }, told[i]));
+    const answers = shares.map((pictures, i) => workers[i].#share(run, { request: { ...request, pictures }, paint }, told[i]));
     try {
       const results = await Promise.all(answers);
       const bad = results.find(({ ok }) => !ok);
@@ -176,12 +177,12 @@ export class FirefallClient {
   }
 
   /** Some of a request's pictures, in the worker of this client. */
-  async #share(run, request, onProgress) {
+  async #share(run, wish, onProgress) {
     const loaded = await this.load();
     if (!loaded.ok) return loaded;
     if (run.stopped) return run.stopped;
     const cancel = (id) => run.cancels.add(() => this.#worker?.postMessage({ type: 'cancel', id }));
-    return this.#call('generate', { request }, onProgress, cancel);
+    return this.#call('generate', wish, onProgress, cancel);
   }
 
   /** The clients that share so many pictures on the CPU, where each has one thread. */
@@ -287,8 +288,8 @@ export class FirefallClient {
   }
 }
 
-/** The core's request of what a page asks for, or a sentence of what is wrong with it. */
-function requestOf({ prompt, negative, seed = 0, count = 1, stages = [], stopAfter, previews = true, ...rest } = {}) {
+/** The core's request of what a page asks for, with what to paint in; or a sentence of what is wrong with it. */
+function wishOf({ prompt, negative, seed = 0, count = 1, stages = [], stopAfter, previews = true, paint, ...rest } = {}) {
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) return `There is no option "${unknown}".`;
   if (typeof prompt !== 'string') return 'The prompt must be a text.';
@@ -303,7 +304,36 @@ function requestOf({ prompt, negative, seed = 0, count = 1, stages = [], stopAft
     negative: negative ? text(negative) : null,
     seed: seed + i,
   }));
-  return { pictures, stages, stop_after: stopAfter ?? null, previews };
+  const request = { pictures, stages, stop_after: stopAfter ?? null, previews };
+  if (paint === undefined) return { request };
+  const painting = paintOf(paint);
+  return typeof painting === 'string' ? painting : { request: { ...request, paint: painting.how }, paint: painting.what };
+}
+
+/** How to paint, and a copy of what; or a sentence of what is wrong with it. */
+function paintOf(paint) {
+  const { image, mask, preset, strength, ...rest } = paint ?? {};
+  const unknown = Object.keys(rest)[0];
+  if (unknown !== undefined) return `There is no option "paint.${unknown}".`;
+  if (!isImage(image)) return 'The picture to paint in must be an ImageData.';
+  if (!isImage(mask) && !(mask instanceof Uint8Array)) return 'The mask must be an ImageData or a Uint8Array.';
+  if (preset !== undefined && typeof preset !== 'string') return 'The preset must be a name.';
+  if (strength !== undefined && !(strength > 0 && strength <= 1)) return 'The strength must be a number above 0 and at most 1.';
+  const { width, height } = image;
+  if (isImage(mask) && (mask.width !== width || mask.height !== height)) {
+    return `The mask has ${mask.width} x ${mask.height} pixels and the picture ${width} x ${height}.`;
+  }
+  const what = { rgba: new Uint8Array(image.data), mask: isImage(mask) ? whiteness(mask) : mask.slice(), width, height };
+  return { how: { preset, strength }, what };
+}
+
+/** An ImageData of bytes: those of a canvas of floats are another matter. */
+const isImage = (value) => value?.data instanceof Uint8ClampedArray && isWhole(value.width) && isWhole(value.height);
+
+/** What is white, and not transparent, is painted. */
+function whiteness({ data }) {
+  const of = (i) => ((0.2126 * data[i] + 0.7152 * data[i + 1] + 0.0722 * data[i + 2]) * data[i + 3]) / 255;
+  return Uint8Array.from({ length: data.length / 4 }, (_, pixel) => Math.round(of(4 * pixel)));
 }
 
 /** A list in `count` parts of about one length, in order. */

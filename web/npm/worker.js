@@ -108,9 +108,10 @@ const tasks = {
     return { ok: true, model, device: opened.device, stored: files.stored };
   },
 
-  async generate({ id, request }) {
+  async generate({ id, request, paint }) {
     if (!engine) return failed('model_not_loaded', 'No model is loaded.');
-    const run = engine.start(JSON.stringify(request));
+    const asked = JSON.stringify(request);
+    const run = paint ? engine.paint(asked, paint.rgba, paint.mask, paint.width, paint.height) : engine.start(asked);
     try {
       for (;;) {
         await breath();
@@ -118,7 +119,7 @@ const tasks = {
         const event = await run.next();
         if (!event) return failed('internal_error', 'The run ended without a picture.');
         const { pictures = [], ...told } = event;
-        if (event.event === 'done') return { ok: true, images: pictures, settings: JSON.parse(engine.settings(JSON.stringify(request))) };
+        if (event.event === 'done') return { ok: true, images: pictures, settings: JSON.parse(engine.settings(asked)) };
         const phase = event.event === 'step' ? 'denoising' : event.event;
         postMessage({ id, event: { phase, ...told, images: pictures } }, pictures.map((image) => image.data.buffer));
       }

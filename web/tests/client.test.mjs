@@ -182,3 +182,53 @@ test('on the CPU several workers share the pictures and tell one story', async (
   await client().generate({ prompt: 'a', count: 4 }).promise;
   assert.equal(started, 1, 'a GPU takes all in one batch');
 });
+
+/** A picture of one colour, as a page has it; Node has no ImageData. */
+const image = (width, height, value) => ({ width, height, data: new Uint8ClampedArray(4 * width * height).fill(value) });
+
+test('what is to be painted goes to every worker, and again after a lost device, as it was', async () => {
+  const heard = [];
+  const listening = (script) => (data) => {
+    if (data.type === 'generate') heard.push(data);
+    return script(data);
+  };
+  scripts = [listening(dying('cpu')), listening(good('cpu'))];
+  const paint = { image: image(2, 1, 9), mask: image(2, 1, 255), preset: 'balanced', strength: 0.5 };
+  const run = client().generate({ prompt: 'a', count: 2, paint });
+  // Too late to change anything.
+  paint.image.data.fill(0);
+  paint.mask.data.fill(0);
+  assert.equal((await run.promise).ok, true);
+  assert.ok(heard.length >= 3, `${heard.length} runs`);
+  for (const { request, paint } of heard) {
+    assert.deepEqual(request.paint, { preset: 'balanced', strength: 0.5 });
+    assert.deepEqual(paint, { rgba: new Uint8Array(8).fill(9), mask: new Uint8Array(2).fill(255), width: 2, height: 1 });
+  }
+});
+
+test('white is painted, black and transparent are not', async () => {
+  let mask;
+  scripts = [(data) => ((mask = data.paint?.mask ?? mask), good('cpu')(data))];
+  const data = new Uint8ClampedArray([255, 255, 255, 255, 0, 0, 0, 255, 255, 255, 255, 0, 255, 255, 255, 128]);
+  await client().generate({ prompt: 'a', paint: { image: image(4, 1, 9), mask: { width: 4, height: 1, data } } }).promise;
+  assert.deepEqual([...mask], [255, 0, 0, 128]);
+});
+
+test('what cannot be painted is told without a worker', async () => {
+  const whole = { image: image(2, 2, 9), mask: new Uint8Array(4) };
+  for (const [paint, message] of [
+    [null, /picture/],
+    [{ ...whole, image: 'a.png' }, /picture/],
+    [{ ...whole, mask: [1, 2, 3, 4] }, /mask/],
+    [{ ...whole, mask: image(2, 1, 255) }, /2 x 1 .* 2 x 2/],
+    [{ ...whole, colour: 'red' }, /"paint\.colour"/],
+    [{ ...whole, preset: 1 }, /preset/],
+    [{ ...whole, strength: 0 }, /strength/],
+    [{ ...whole, strength: '1/2' }, /strength/],
+  ]) {
+    const result = await client().generate({ prompt: 'a', paint }).promise;
+    assert.equal(result.reason, 'unsupported_option');
+    assert.match(result.message, message);
+  }
+  assert.equal(started, 0);
+});
