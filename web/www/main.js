@@ -1,8 +1,9 @@
 // The page: it wires the form, the pictures and the history to a client that works in a worker.
 
+import { Brush } from './brush.js';
 import { FirefallClient } from './firefall/index.js';
 import { History } from './history.js';
-import { Pictures } from './pictures.js';
+import { Pictures, decoded } from './pictures.js';
 import { Settings } from './settings.js';
 import { Status } from './status.js';
 import { fromFragment, toFragment } from './share.js';
@@ -16,6 +17,10 @@ const EXAMPLES = [
   'a black crescent on the left',
 ];
 const MAX_PROMPT = 2000;
+/** The longest side of a picture to paint over, pixels; the program's own bound. */
+const MAX_SIDE = 4096;
+/** Above so many pixels at once, pictures that are painted over are seen only when they are done. */
+const MOST_PREVIEWED = 4 << 20;
 
 const at = (id) => document.getElementById(id);
 const form = at('form');
@@ -31,9 +36,10 @@ const client = new FirefallClient({
 const settings = new Settings();
 const status = new Status(at('status'), at('progress'), at('trouble'));
 const pictures = new Pictures(at('pictures'));
+const brush = new Brush();
 const history = new History(at('history-section'), at('history'), restore);
 
-/** What the pictures on the page were made of; null before the first. */
+/** What the pictures on the page were made of, with `file` where one was dropped; null before the first. */
 let shown = null;
 let abort = null;
 
@@ -54,8 +60,9 @@ form.onsubmit = (event) => {
 at('stop').onclick = () => abort?.();
 at('again').onclick = () => {
   settings.freshSeed();
-  generate();
+  generate(brush.on ? brush.wish() : shown.paint);
 };
+at('over').onclick = paintOver;
 at('save').onclick = save;
 at('share').onclick = share;
 at('forget').onclick = forget;
@@ -85,26 +92,28 @@ function deviceLine({ kind, name, why }) {
   return kind === 'webgpu' ? `On ${name} by WebGPU.` : `On the CPU, because ${why}.`;
 }
 
-async function generate() {
+/** Makes whole pictures, or paints where `paint` says so. */
+async function generate(paint = brush.on ? brush.wish() : undefined) {
   if (!prompt.value.trim()) {
     status.fail('Type what the picture should show.');
     prompt.focus();
     return;
   }
-  const wish = { ...settings.wish(), prompt: prompt.value };
-  if (wish.problem) return void status.fail(wish.problem);
+  const wish = { ...settings.wish(), prompt: prompt.value, paint };
+  const problem = paint?.problem ?? wish.problem;
+  if (problem) return void status.fail(problem);
   status.begin();
-  at('actions').hidden = true;
-  at('stop').hidden = false;
   const run = client.generate(paramsOf(wish), (progress) => follow(progress, wish));
   abort = run.abort;
-  pictures.begin(wish.count, wish);
+  pictures.begin(wish.count, wish, paint?.image);
+  arrange();
   const result = await run.promise;
   // A later prompt has the page now.
   if (abort !== run.abort) return;
   abort = null;
-  at('stop').hidden = true;
   if (!result.ok) {
+    if (paint) pictures.back();
+    arrange();
     if (result.reason === 'cancelled') status.note('Stopped.');
     else status.fail(result.message);
     return;
@@ -113,13 +122,38 @@ async function generate() {
   shown = { ...wish, model, settings: result.settings };
   at('device').textContent = deviceLine(result.device);
   pictures.finish(result.images);
+  // What is painted is a picture as any other, and may be painted over again.
+  brush.close();
+  arrange();
   status.done(result.timeMs, wish);
-  at('actions').hidden = false;
-  await history.add(shown, result.images);
+  await history.add({ ...shown, paint: undefined }, result.images);
 }
 
-function paramsOf({ prompt, negative, seed, count, stages, stopAfter }) {
-  return { prompt, negative: negative || undefined, seed, count, stages, stopAfter: stopAfter ?? undefined };
+function paramsOf({ prompt, negative, seed, count, stages, stopAfter, paint }) {
+  const previews = !paint || paint.image.width * paint.image.height * count <= MOST_PREVIEWED;
+  return { prompt, negative: negative || undefined, seed, count, stages, stopAfter: stopAfter ?? undefined, paint, previews };
+}
+
+/** Shows what can be used now. */
+function arrange() {
+  const running = abort !== null;
+  at('stop').hidden = !running;
+  at('actions').hidden = running || !pictures.finished;
+  for (const id of ['save', 'share', 'again']) at(id).hidden = Boolean(shown?.file);
+  brush.show(brush.on && !running);
+  at('pictures').hidden = brush.on && !running;
+  at('go').textContent = brush.on ? 'Paint it' : 'Make it';
+  at('over').setAttribute('aria-pressed', String(brush.on));
+}
+
+/** To the brush and back to whole pictures. */
+function paintOver() {
+  // Where this was painted already, the mask of then: the same part with another prompt is what is tried next.
+  if (brush.on) brush.close();
+  else brush.open(pictures.image(pictures.selected), shown.paint?.mask);
+  arrange();
+  if (brush.on) status.note('Paint over what should change, type what the picture shows when it is done, and press “Paint it”.');
+  else status.note('The next picture will be a whole one.');
 }
 
 function follow(progress, wish) {
@@ -149,11 +183,12 @@ async function share() {
   const link = new URL(location.href);
   link.hash = toFragment(shown);
   globalThis.history.replaceState(null, '', link);
+  const less = shown.paint ? ' It carries prompt and settings; the picture that was painted over stays with you.' : '';
   try {
     await navigator.clipboard.writeText(link.href);
-    status.note('The link is copied.');
+    status.note(`The link is copied.${less}`);
   } catch {
-    status.note('The link is in the address bar now; the browser does not let this page copy it.');
+    status.note(`The link is in the address bar now; the browser does not let this page copy it.${less}`);
   }
 }
 
@@ -202,17 +237,38 @@ function listenForFiles() {
 
 async function openFile(file) {
   if (file.size > 64 << 20) return status.fail(`${file.name} is larger than 64 MiB.`);
+  const image = await decoded(file, MAX_SIDE);
   const result = await client.read(await file.arrayBuffer());
-  if (!result.ok) return status.fail(`${file.name}: ${result.message}`);
-  const { origin } = result;
-  if (!origin.prompt) return status.fail(`${file.name} does not say how it was made.`);
+  if (!result.ok && !image) return status.fail(`${file.name}: ${result.message}`);
+  const notes = [];
+  const { origin } = result.ok ? result : { origin: {} };
+  if (origin.prompt) notes.push(`The settings of ${file.name} are in the form.`, ...restoreOrigin(origin));
+  else notes.push(`${file.name} does not say how it was made.`);
+  if (!image) notes.push(`It has no picture that can be shown here, or one of more than ${MAX_SIDE} pixels a side.`);
+  else showFile(file.name, image);
+  return origin.prompt || image ? status.note(notes.join(' ')) : status.fail(notes.join(' '));
+}
+
+/** Puts into the form how a file was made, and says what is amiss. */
+function restoreOrigin(origin) {
   const seed = origin.seed === null ? null : Number(origin.seed);
   const known = seed === null || Number.isSafeInteger(seed);
   restore({ ...settings.of(origin.settings), prompt: origin.prompt, negative: origin.negative ?? '', seed: known ? seed : null, count: 1 });
   const notes = [];
   if (!known) notes.push('Its seed is larger than a browser can hold and was left out.');
   if (origin.model && client.loaded && origin.model !== client.loaded.model.hash) notes.push('It was made by another model.');
-  return status.note([`The settings of ${file.name} are in the form.`, ...notes].join(' '));
+  if (origin.settings?.inpaint) notes.push('It was painted over another picture, which is not in the file.');
+  return notes;
+}
+
+/** A picture from elsewhere, to be painted over; what is being made gives way. */
+function showFile(name, image) {
+  abort?.();
+  abort = null;
+  brush.close();
+  shown = { file: name };
+  pictures.show([image], [name]);
+  arrange();
 }
 
 if ('serviceWorker' in navigator && isSecureContext) {

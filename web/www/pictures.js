@@ -1,14 +1,24 @@
-// The pictures under way: they grow out of noise in place.
+// The pictures on show: under way they grow out of noise in place.
+
+/** A thumbnail is seen small; the side of a larger picture's, pixels. */
+const THUMBNAIL = 256;
 
 export class Pictures {
   #root;
+  #labels = [];
   #images = [];
   #selected = 0;
+  #finished = false;
 
   constructor(root) {
     this.#root = root;
     // Something to look at before the first picture, so that nothing jumps.
     root.append(canvasOf('Nothing yet'));
+  }
+
+  /** Whether what is on show is whole and can be saved or painted over. */
+  get finished() {
+    return this.#finished;
   }
 
   get selected() {
@@ -19,12 +29,12 @@ export class Pictures {
     return this.#images[index];
   }
 
-  begin(count, { prompt, seed }) {
-    this.#images = [];
-    this.#selected = 0;
-    this.#root.dataset.count = String(count);
-    const canvases = Array.from({ length: count }, (_, i) => canvasOf(`${prompt}, seed ${seed + i}, in the making`));
-    this.#root.replaceChildren(...canvases);
+  /** Makes room for `count` pictures, which begin with the picture `from` where one is painted over. */
+  begin(count, { prompt, seed }, from) {
+    this.#finished = false;
+    const labels = Array.from({ length: count }, (_, i) => `${prompt}, seed ${seed + i}, in the making`);
+    this.#put(labels);
+    if (from) this.preview(labels.map(() => from));
   }
 
   preview(images) {
@@ -32,16 +42,31 @@ export class Pictures {
   }
 
   finish(images) {
-    this.#images = images;
-    this.preview(images);
-    [...this.#root.children].forEach((canvas, i) => {
-      canvas.setAttribute('aria-label', canvas.getAttribute('aria-label').replace(', in the making', ''));
-      if (images.length > 1) this.#choosable(canvas, i);
-    });
-    if (images.length > 1) this.#select(0);
+    const labels = [...this.#root.children].map((canvas) => canvas.getAttribute('aria-label').replace(', in the making', ''));
+    this.show(images, labels);
   }
 
-  /** One of several can be chosen, for saving. */
+  show(images, labels) {
+    [this.#images, this.#labels, this.#selected] = [images, labels, 0];
+    this.back();
+  }
+
+  /** The last whole pictures again. */
+  back() {
+    this.#finished = true;
+    this.#put(this.#labels);
+    this.preview(this.#images);
+    if (this.#images.length === 1) return;
+    [...this.#root.children].forEach((canvas, i) => this.#choosable(canvas, i));
+    this.#select(this.#selected);
+  }
+
+  #put(labels) {
+    this.#root.dataset.count = String(labels.length);
+    this.#root.replaceChildren(...labels.map(canvasOf));
+  }
+
+  /** One of several can be chosen, for saving and for painting over. */
   #choosable(canvas, index) {
     canvas.tabIndex = 0;
     canvas.setAttribute('role', 'button');
@@ -71,15 +96,38 @@ function draw(canvas, image) {
   if (!canvas) return;
   if (canvas.width !== image.width || canvas.height !== image.height) {
     [canvas.width, canvas.height] = [image.width, image.height];
-    canvas.classList.toggle('small', image.width < 128);
+    fit(canvas);
   }
   canvas.getContext('2d').putImageData(image, 0, 0);
 }
 
+/** A canvas as wide as its place, or where it is high, as high as that is wide; few pixels are seen as they are. */
+export function fit(canvas) {
+  canvas.style.maxWidth = `${Math.min(100, (100 * canvas.width) / canvas.height)}%`;
+  canvas.classList.toggle('small', Math.max(canvas.width, canvas.height) < 128);
+}
+
 /** A picture as the address of a PNG, for thumbnails. */
 export async function thumbnail(image) {
-  const canvas = document.createElement('canvas');
-  draw(canvas, image);
+  const scale = Math.min(1, THUMBNAIL / Math.max(image.width, image.height));
+  const [width, height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const small = await createImageBitmap(image, { resizeWidth: width, resizeHeight: height, resizeQuality: 'medium' });
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  canvas.getContext('2d').drawImage(small, 0, 0);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
   return blob ? URL.createObjectURL(blob) : '';
+}
+
+/** The pixels of a file, on white where it is transparent; null if the browser cannot read it or a side is above `most`. */
+export async function decoded(file, most) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap || Math.max(bitmap.width, bitmap.height) > most) return null;
+  const { width, height } = bitmap;
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  context.fillStyle = '#fff';
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return context.getImageData(0, 0, width, height);
 }
