@@ -117,6 +117,15 @@ fn paint_generate_accept_undo() {
     let marked = painted(&window);
     assert!(marked > 300, "{marked} pixels");
     let before = picture(&window);
+    // A stroke takes the letters from the prompt, where they are at first.
+    write(&mut window, "a");
+    stroke(&mut window, [0.5, 0.7], [0.5, 0.8], PointerButton::Primary);
+    key(&mut window, Modifiers::NONE, Key::E);
+    assert_eq!((window.state().hand.tool, window.state().wishes.prompt.as_str()), (crate::canvas::Tool::Eraser, "a"));
+    window.state_mut().wishes.prompt.clear();
+    assert!(painted(&window) > marked);
+    window.state_mut().document.undo();
+    assert_eq!(painted(&window), marked);
 
     write(&mut window, "a red star");
     quick(&mut window);

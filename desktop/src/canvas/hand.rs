@@ -128,6 +128,8 @@ impl Hand {
                     let erases = button == PointerButton::Secondary;
                     if is_here && (erases || button == PointerButton::Primary) {
                         self.finish(document);
+                        // Who paints does not type any more: letters are tools again.
+                        ui.memory_mut(|memory| memory.focused().into_iter().for_each(|id| memory.surrender_focus(id)));
                         self.begin(view.to_picture(pos), erases, document);
                     }
                 }
