@@ -126,6 +126,10 @@ impl App {
                 for damaged in &found.damaged {
                     self.notify(&format!("{} cannot be brought back: {}", damaged.folder.display(), damaged.reason));
                 }
+                let waiting = found.sessions.len().saturating_sub(1);
+                if waiting > 0 && !is_opening {
+                    self.notify(&format!("{waiting} more sessions were left; they come back with the next windows"));
+                }
                 if let Some(session) = found.sessions.into_iter().next().filter(|_| !is_opening) {
                     match session.read().and_then(|saved| Ok((Document::restored(&saved)?, saved))) {
                         Err(error) => self.notify(&format!("{error:#}")),
@@ -286,7 +290,8 @@ impl App {
             self.source.as_ref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
         let name =
             name.map_or_else(|| firefall_cli::naming::file_name(&self.wishes.prompt), |stem| format!("{stem}.png"));
-        self.errands.save_as(&name, self.document.picture().clone(), self.origin.clone());
+        let revision = self.document.revision();
+        self.errands.save_as(&name, self.document.picture().clone(), self.origin.clone(), revision);
     }
 
     /// Saves to a place that is known.
@@ -344,8 +349,11 @@ impl App {
         match outcome {
             Outcome::Opened { path, picture, origin } => self.show_picture(picture, Some(path), origin),
             Outcome::Mask(mask) => self.set_mask(mask),
-            Outcome::Saved(path) => {
-                self.document.mark_saved();
+            Outcome::Saved { path, revision } => {
+                // What was done since then is not in the file, nor is a mask in the history.
+                if revision == Some(self.document.revision()) {
+                    self.document.mark_saved();
+                }
                 self.notify(&format!("saved {}", path.display()));
                 if let Some(Err(error)) = self.gallery.as_mut().map(Gallery::refresh) {
                     self.notify(&format!("{error:#}"));

@@ -21,8 +21,8 @@ pub(crate) enum Outcome {
     Opened { path: PathBuf, picture: Picture, origin: Origin },
     /// A mask was read.
     Mask(Mask),
-    /// The picture was saved.
-    Saved(PathBuf),
+    /// The picture was saved as it was at a revision of its document; one of the history has none.
+    Saved { path: PathBuf, revision: Option<u64> },
     /// Something else was written.
     Wrote(PathBuf),
     /// A picture of the gallery, small.
@@ -101,7 +101,10 @@ impl Errands {
     }
 
     pub(crate) fn save(&self, path: PathBuf, picture: std::sync::Arc<Picture>, origin: Origin, existing: Existing) {
-        self.run(move || Ok(Outcome::Saved(png_text::write(&path, &picture, &origin, existing)?)));
+        self.run(move || {
+            let path = png_text::write(&path, &picture, &origin, existing)?;
+            Ok(Outcome::Saved { path, revision: None })
+        });
     }
 
     /// Asks for a file to open.
@@ -115,12 +118,13 @@ impl Errands {
     }
 
     /// Asks for a place and saves the picture there; the dialog has asked whether a file may be replaced.
-    pub(crate) fn save_as(&self, name: &str, picture: std::sync::Arc<Picture>, origin: Origin) {
+    pub(crate) fn save_as(&self, name: &str, picture: std::sync::Arc<Picture>, origin: Origin, revision: u64) {
         let dialog = rfd::AsyncFileDialog::new().add_filter("PNG", &["png"]).set_file_name(name).save_file();
         self.run(move || {
             let Some(file) = pollster::block_on(dialog) else { return Ok(Outcome::Nothing) };
             let path = with_ending(file.path());
-            Ok(Outcome::Saved(png_text::write(&path, &picture, &origin, Existing::Replace)?))
+            let path = png_text::write(&path, &picture, &origin, Existing::Replace)?;
+            Ok(Outcome::Saved { path, revision: Some(revision) })
         });
     }
 

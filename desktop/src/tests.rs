@@ -138,6 +138,7 @@ fn paint_generate_accept_undo() {
     let after = picture(&window);
     assert_ne!(before, after);
     assert_eq!(painted(&window), marked, "the mask stays");
+    assert!(window.state().document.is_changed(), "the history has no mask: the session is still to be kept");
     assert_eq!(std::fs::read_dir(data.path().join("history")).unwrap().count(), 1);
 
     leave_fields(&mut window);

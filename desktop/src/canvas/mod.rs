@@ -124,7 +124,7 @@ impl View {
         self.textures.update(painter.ctx(), document, making, (self.overlay, self.zoom));
         let place = self.rect_of(Pos2::ZERO, self.size);
         let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-        checker(painter, place.intersect(rect));
+        frame(painter, place.intersect(rect));
         let show = |id, place, painter: &Painter| painter.image(id, place, whole, Color32::WHITE);
         if let Some(texture) = &self.textures.picture {
             show(texture.id(), place, painter);
@@ -151,7 +151,6 @@ impl View {
 }
 
 /// What is behind a picture, so that black and white ones end somewhere.
-fn checker(painter: &Painter, place: Rect) {
-    let frame = place.expand(1.0);
-    painter.rect_filled(frame, 0.0, Color32::from_gray(128));
+fn frame(painter: &Painter, place: Rect) {
+    painter.rect_filled(place.expand(1.0), 0.0, Color32::from_gray(128));
 }
