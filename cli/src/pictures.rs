@@ -52,6 +52,22 @@ fn decode(path: &Path) -> Result<DynamicImage> {
     Ok(image)
 }
 
+/// A picture with room around it, at the left, the right, the top and the bottom, where its edges go on; and the mask of
+/// what is to be painted there.
+#[must_use]
+pub fn widened(picture: &Picture, [left, right, top, bottom]: [usize; 4]) -> (Picture, Mask) {
+    let (width, height) = (picture.width + left + right, picture.height + top + bottom);
+    let inside = |at: usize, from: usize, of: usize| (from..from + of).contains(&at);
+    let nearest = |at: usize, from: usize, of: usize| at.saturating_sub(from).min(of - 1);
+    let places = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let rgb = places()
+        .flat_map(|(x, y)| picture.pixel(nearest(x, left, picture.width), nearest(y, top, picture.height)))
+        .collect();
+    let known = |x, y| inside(x, left, picture.width) && inside(y, top, picture.height);
+    let alpha = places().map(|(x, y)| if known(x, y) { 0 } else { 255 }).collect();
+    (Picture { width, height, rgb }, Mask { width, height, alpha })
+}
+
 /// The pictures in a folder by name, or the one file.
 ///
 /// # Errors
@@ -90,6 +106,19 @@ mod tests {
         assert_eq!(picture.rgb, [200, 100, 0, 255, 255, 255, 255, 255, 255]);
         let mask = read_mask(&path).unwrap();
         assert!(!mask.is_painted(0, 0) && !mask.is_painted(1, 0) && mask.is_painted(2, 0));
+    }
+
+    #[test]
+    fn what_is_added_is_painted_and_the_rest_stays() {
+        let rgb = (0..2).flat_map(|y| (0..3).flat_map(move |x| [x, y, 9])).collect();
+        let (picture, mask) = widened(&Picture { width: 3, height: 2, rgb }, [1, 2, 0, 3]);
+        assert_eq!((picture.width, picture.height, mask.width, mask.height), (6, 5, 6, 5));
+        for (x, y) in (0..5).flat_map(|y| (0..6).map(move |x| (x, y))) {
+            let known = (1..4).contains(&x) && y < 2;
+            assert_eq!(mask.is_painted(x, y), !known);
+            assert!(!known || picture.pixel(x, y) == [x as u8 - 1, y as u8, 9]);
+        }
+        assert_eq!(picture.pixel(5, 4), [2, 1, 9], "edges go on");
     }
 
     #[test]

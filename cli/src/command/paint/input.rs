@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use firefall_core::image::{Mask, Picture};
 
-use crate::pictures::{self, read, read_mask};
+use crate::pictures::{self, read, read_mask, widened};
 
 /// A picture with its mask.
 #[derive(Debug)]
@@ -43,41 +43,14 @@ pub(super) fn beside(folder: &Path, image: &Path) -> Result<PathBuf> {
 }
 
 /// A picture with room around it, which is to be painted: left, right, top, bottom.
-pub(super) fn widened(image: &Path, margins: [usize; 4]) -> Result<Input> {
-    let picture = read(image)?;
-    let [left, right, top, bottom] = margins;
-    let (width, height) = (picture.width + left + right, picture.height + top + bottom);
-    let inside = |at: usize, from: usize, of: usize| (from..from + of).contains(&at);
-    let nearest = |at: usize, from: usize, of: usize| at.saturating_sub(from).min(of - 1);
-    let places = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    let rgb = places()
-        .flat_map(|(x, y)| picture.pixel(nearest(x, left, picture.width), nearest(y, top, picture.height)))
-        .collect();
-    let known = |x, y| inside(x, left, picture.width) && inside(y, top, picture.height);
-    let alpha = places().map(|(x, y)| if known(x, y) { 0 } else { 255 }).collect();
-    let mask = Mask { width, height, alpha };
-    Ok(Input { path: image.to_owned(), picture: Picture { width, height, rgb }, mask })
+pub(super) fn extended(image: &Path, margins: [usize; 4]) -> Result<Input> {
+    let (picture, mask) = widened(&read(image)?, margins);
+    Ok(Input { path: image.to_owned(), picture, mask })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_added_is_painted_and_the_rest_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        let image = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 9]));
-        image.save(&path).unwrap();
-        let Input { picture, mask, .. } = widened(&path, [1, 2, 0, 3]).unwrap();
-        assert_eq!((picture.width, picture.height, mask.width, mask.height), (6, 5, 6, 5));
-        for (x, y) in (0..5).flat_map(|y| (0..6).map(move |x| (x, y))) {
-            let known = (1..4).contains(&x) && y < 2;
-            assert_eq!(mask.is_painted(x, y), !known);
-            assert!(!known || picture.pixel(x, y) == [x as u8 - 1, y as u8, 9]);
-        }
-        assert_eq!(picture.pixel(5, 4), [2, 1, 9], "edges go on");
-    }
 
     #[test]
     fn masks_are_found_by_name_and_size() {

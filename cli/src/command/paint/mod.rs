@@ -45,7 +45,7 @@ pub(super) fn outpaint(args: &OutpaintArgs) -> Result<()> {
         return Err(Usage("say how many pixels to add: --left, --right, --top or --bottom".into()).into());
     }
     let images = pictures::list(&args.image)?;
-    let inputs = images.iter().map(|image| input::widened(image, margins)).collect::<Result<Vec<_>>>()?;
+    let inputs = images.iter().map(|image| input::extended(image, margins)).collect::<Result<Vec<_>>>()?;
     Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(inputs)
 }
 
