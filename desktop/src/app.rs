@@ -2,26 +2,28 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use eframe::egui::{self, CentralPanel, Context, Panel, ScrollArea, Ui};
+use eframe::egui::{self, CentralPanel, Color32, Context, Frame, Panel, ScrollArea, Ui};
 use firefall_cli::device::DeviceChoice;
-use firefall_cli::files::Existing;
-use firefall_core::image::{Mask, Picture};
-use firefall_core::inpaint::Job;
+use firefall_cli::outcome::say;
+use firefall_core::image::Picture;
 use firefall_core::png::Origin;
 
 use crate::canvas::{Hand, View};
 use crate::document::{Autosaver, Document, Journal};
 use crate::engine::{About, Engine, Told};
-use crate::errands::{Errands, Folder, Outcome};
+use crate::errands::{Errands, Folder, Outcome, Safe};
+use crate::frames::Frames;
 use crate::gallery::Gallery;
 use crate::making::Making;
+use crate::opening::{Next, Typing};
 use crate::panels::{self, Classroom};
 use crate::wishes::{Wishes, sentence};
 
 /// Side of a new picture before a model says how large its own are.
-const SIDE: usize = 128;
+pub(crate) const SIDE: usize = 128;
 /// The most sentences that wait to be dismissed.
 const NOTICES: usize = 4;
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub device: DeviceChoice,
     /// Where history and sessions are kept.
     pub data: PathBuf,
+    /// Whether to say on stderr what happens, and how long frames take.
+    pub verbose: bool,
 }
 
 /// What is shown on the right.
@@ -66,13 +70,23 @@ pub struct App {
     pub(crate) device_choice: DeviceChoice,
     pub(crate) notices: Vec<String>,
     pub(crate) shows_help: bool,
-    side: Side,
+    /// A path that is typed, where the system has no dialog for it.
+    pub(crate) typing: Option<Typing>,
+    /// What waits for an answer: it would take the place of what is not saved.
+    pub(crate) next: Option<Next>,
+    /// Whether an edit of the whole mask or picture is worked out.
+    pub(crate) is_editing: bool,
+    /// Pixels by which the picture is to be extended: at the left, the right, the top and the bottom.
+    pub(crate) margins: [usize; 4],
+    pub(crate) frames: Frames,
     /// How the accepted picture was made.
-    origin: Origin,
+    pub(crate) origin: Origin,
+    side: Side,
     autosaver: Option<Autosaver>,
     /// What the journal has: the document's revision and the wishes.
-    kept: (u64, Wishes),
+    pub(crate) kept: (u64, Wishes),
     pub(crate) wants_prompt: bool,
+    verbose: bool,
 }
 
 impl App {
@@ -101,11 +115,17 @@ impl App {
             device_choice: options.device,
             notices: Vec::new(),
             shows_help: false,
-            side: Side::History,
+            typing: None,
+            next: None,
+            is_editing: false,
+            margins: [0; 4],
+            frames: Frames::default(),
             origin: Origin::default(),
+            side: Side::History,
             autosaver: None,
             kept: (0, Wishes::default()),
             wants_prompt: true,
+            verbose: options.verbose,
         };
         match Gallery::open(&options.data.join("history")) {
             Ok(gallery) => app.gallery = Some(gallery),
@@ -164,10 +184,18 @@ impl App {
     /// Says something until it is dismissed.
     pub(crate) fn notify(&mut self, text: &str) {
         let text = sentence(text);
+        self.log(&text);
         self.notices.retain(|notice| *notice != text);
         self.notices.push(text);
         let over = self.notices.len().saturating_sub(NOTICES);
         self.notices.drain(..over);
+    }
+
+    /// Says something on stderr, if that is wanted.
+    pub(crate) fn log(&self, text: &str) {
+        if self.verbose {
+            say(&sentence(text));
+        }
     }
 
     /// Gives the journal what it does not have. A window in which nothing was done leaves nothing behind.
@@ -184,152 +212,10 @@ impl App {
         }
     }
 
-    pub(crate) fn open_model(&mut self, device: DeviceChoice, model: Option<PathBuf>) {
-        self.device_choice = device;
-        self.engine.open(device, model);
-    }
-
-    /// The work that is asked for. Where nothing is marked, all of the picture is to be painted.
-    fn job(&self) -> Result<(Job, &About), String> {
-        let about = self.about.as_ref().ok_or("no model is loaded yet")?;
-        let picture = Picture::clone(self.document.picture());
-        let mask = match self.document.mask().bounds() {
-            Some(_) => Mask::clone(self.document.mask()),
-            None => Mask::filled(picture.width, picture.height, 255),
-        };
-        let job = Job::new(picture, mask, self.wishes.blend, &about.config).map_err(|e| e.to_string())?;
-        Ok((job, about))
-    }
-
-    pub(crate) fn generate(&mut self) {
-        self.document.end_stroke();
-        let asked = self.job().and_then(|(job, about)| {
-            let request = self.wishes.request(&job, &about.config)?;
-            let calls = request.calls(&about.config);
-            Ok((job, request, calls))
-        });
-        match asked {
-            Err(why) => self.notify(&why),
-            Ok((job, request, calls)) => {
-                let ticket = self.engine.make(request.clone());
-                self.making.begin(ticket, job, request, calls);
-                self.notices.clear();
-            }
-        }
-    }
-
-    /// What a batch costs, in calls of the denoisers.
-    pub(crate) fn calls(&self) -> Option<usize> {
-        let about = self.about.as_ref()?;
-        let settings = |_: &_| firefall_core::cascade::StageSettings {
-            steps: self.wishes.steps,
-            sampler: self
-                .wishes
-                .sampler
-                .as_deref()
-                .and_then(|n| firefall_core::diffusion::SamplerKind::from_name(n).ok()),
-            ..Default::default()
-        };
-        let request = firefall_core::cascade::Request {
-            stages: about.config.stages.iter().map(settings).collect(),
-            ..Default::default()
-        };
-        Some(request.calls_painting(&about.config, self.wishes.resampling, self.wishes.strength))
-    }
-
-    /// The variation on the canvas becomes the picture, and goes into the history.
-    pub(crate) fn accept(&mut self) {
-        let Some((job, variation)) = self.making.waiting() else { return };
-        let (picture, origin) = (job.finish(&variation.painted), variation.origin.clone());
-        if let Err(error) = self.document.accept(picture) {
-            return self.notify(&format!("{error:#}"));
-        }
-        if let Some(gallery) = &self.gallery {
-            let place = gallery.place(origin.prompt.as_deref().unwrap_or_default());
-            self.errands.save(place, self.document.picture().clone(), origin.clone(), Existing::Number);
-        }
-        self.origin = origin;
-        self.making.discard();
-        if !self.wishes.locked {
-            self.wishes.seed = self.wishes.seed.wrapping_add(self.wishes.count as u64);
-        }
-    }
-
-    /// The seed of the variation on the canvas, to use again.
-    pub(crate) fn keep_seed(&mut self) {
-        let seed = self.making.waiting().and_then(|(_, variation)| variation.origin.seed);
-        if let Some(seed) = seed {
-            (self.wishes.seed, self.wishes.locked) = (seed, true);
-        }
-    }
-
-    pub(crate) fn roll_seed(&mut self) {
-        use std::hash::{BuildHasher, RandomState};
-        // Any seed is as good; this one is shown and stored.
-        self.wishes.seed = RandomState::new().hash_one(self.wishes.seed) >> 32;
-    }
-
-    pub(crate) fn new_picture(&mut self) {
-        let side = self.about.as_ref().map_or(SIDE, |about| about.config.size());
-        self.show_picture(Picture::filled(side, side, [255; 3]), None, Origin::default());
-    }
-
-    pub(crate) fn show_picture(&mut self, picture: Picture, source: Option<PathBuf>, origin: Origin) {
-        self.engine.stop();
-        self.making.discard();
-        self.hand.let_go(&mut self.document);
-        self.document = Document::new(picture);
-        self.wishes.adopt(&origin);
-        (self.source, self.origin) = (source, origin);
-        self.view.reset();
-        self.kept.0 = u64::MAX;
-    }
-
-    pub(crate) fn save_as(&mut self) {
-        let name =
-            self.source.as_ref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
-        let name =
-            name.map_or_else(|| firefall_cli::naming::file_name(&self.wishes.prompt), |stem| format!("{stem}.png"));
-        let revision = self.document.revision();
-        self.errands.save_as(&name, self.document.picture().clone(), self.origin.clone(), revision);
-    }
-
-    /// Saves to a place that is known.
-    pub fn save_to(&mut self, path: &Path) {
-        self.errands.save(path.to_owned(), self.document.picture().clone(), self.origin.clone(), Existing::Replace);
-    }
-
-    pub(crate) fn set_mask(&mut self, mask: Mask) {
-        if let Err(error) = self.document.set_mask(mask) {
-            self.notify(&format!("{error:#}"));
-        }
-    }
-
     /// Takes what the engine and the errands have brought.
     fn listen(&mut self, ctx: &Context) {
         for told in self.engine.told() {
-            match told {
-                Told::Opened { device, about } => (self.device, self.about) = (device, Some(about)),
-                Told::NotOpened(why) | Told::Notice(why) => self.notify(&why),
-                Told::Making { ticket, event } => {
-                    let origins = self.origins();
-                    if let Some(warning) = self.making.hear(ctx, ticket, event, &origins) {
-                        self.notify(&warning);
-                    }
-                }
-                Told::Ended { ticket, failure } => {
-                    if self.making.end(ticket)
-                        && let Some(why) = failure
-                    {
-                        self.notify(&why);
-                    }
-                }
-                Told::Training(taught) => {
-                    if let Some(why) = self.classroom.hear(ctx, taught) {
-                        self.notify(&why);
-                    }
-                }
-            }
+            self.hear(ctx, told);
         }
         for outcome in self.errands.done() {
             self.take(ctx, outcome);
@@ -337,28 +223,55 @@ impl App {
         while let Some(why) = self.autosaver.as_ref().and_then(Autosaver::error) {
             self.notify(&why);
         }
+        if let Some((number, job, painted)) = self.making.wants_patch() {
+            self.errands.patch(number, job, painted);
+        }
     }
 
-    fn origins(&self) -> Vec<Origin> {
-        let (Some(run), Some(about)) = (&self.making.run, &self.about) else { return Vec::new() };
-        let of = |i| self.wishes.origin(&run.request, i, &about.config, &about.hash);
-        (0..run.request.pictures.len()).map(of).collect()
+    fn hear(&mut self, ctx: &Context, told: Told) {
+        match told {
+            Told::Opened { device, about } => {
+                self.log(&format!("ready on {device}"));
+                (self.device, self.about) = (device, Some(about));
+            }
+            Told::NotOpened(why) | Told::Notice(why) => self.notify(&why),
+            Told::Began { ticket, batch } => self.making.began(ticket, *batch),
+            Told::Making { ticket, event } => {
+                let was_running = self.making.run.is_some();
+                if let Some(warning) = self.making.hear(ctx, ticket, event) {
+                    self.notify(&warning);
+                }
+                if was_running && self.making.run.is_none() {
+                    self.log(&format!("made {} pictures", self.making.variations.len()));
+                    self.log_frames();
+                }
+            }
+            Told::Ended { ticket, failure } => {
+                if self.making.end(ticket) {
+                    self.log("the run has ended");
+                    self.log_frames();
+                    failure.into_iter().for_each(|why| self.notify(&why));
+                }
+            }
+            Told::Training(taught) => {
+                if let Some(why) = self.classroom.hear(ctx, taught) {
+                    self.notify(&why);
+                }
+            }
+        }
+    }
+
+    fn log_frames(&self) {
+        if let Some(frames) = self.frames.of_run() {
+            self.log(&frames);
+        }
     }
 
     fn take(&mut self, ctx: &Context, outcome: Outcome) {
         match outcome {
             Outcome::Opened { path, picture, origin } => self.show_picture(picture, Some(path), origin),
             Outcome::Mask(mask) => self.set_mask(mask),
-            Outcome::Saved { path, revision } => {
-                // What was done since then is not in the file, nor is a mask in the history.
-                if revision == Some(self.document.revision()) {
-                    self.document.mark_saved();
-                }
-                self.notify(&format!("saved {}", path.display()));
-                if let Some(Err(error)) = self.gallery.as_mut().map(Gallery::refresh) {
-                    self.notify(&format!("{error:#}"));
-                }
-            }
+            Outcome::Saved { path, safe } => self.saved(&path, &safe),
             Outcome::Wrote(path) => self.notify(&format!("wrote {}", path.display())),
             Outcome::Thumbnail { path, picture } => {
                 if let Some(gallery) = &mut self.gallery {
@@ -368,8 +281,28 @@ impl App {
             Outcome::Folder { what: Folder::Model, path } => self.open_model(self.device_choice, Some(path)),
             Outcome::Folder { what: Folder::Run, path } => self.classroom.lesson.out = path,
             Outcome::Folder { what: Folder::Pictures, path } => self.classroom.lesson.data = Some(path),
-            Outcome::Failed(why) => self.notify(&why),
-            Outcome::Nothing => {}
+            Outcome::Edited { edit, origin } => self.edited(edit, origin),
+            Outcome::Patch { number, image } => self.making.take_patch(number, image),
+            Outcome::NoDialog { purpose, suggested } => self.typing = Some(Typing::new(purpose, &suggested)),
+            Outcome::Failed(why) => {
+                self.ask_again();
+                self.notify(&why);
+            }
+            Outcome::Unchosen => self.ask_again(),
+        }
+    }
+
+    fn saved(&mut self, path: &Path, safe: &Safe) {
+        self.notify(&format!("saved {}", path.display()));
+        match safe {
+            Safe::Picture(picture) => self.document.mark_kept(picture),
+            Safe::All(layers) => {
+                self.document.mark_saved(layers);
+                self.go_on();
+            }
+        }
+        if let Some(Err(error)) = self.gallery.as_mut().map(Gallery::refresh) {
+            self.notify(&format!("{error:#}"));
         }
     }
 
@@ -396,32 +329,49 @@ impl eframe::App for App {
         self.view.shows_original = crate::keys::take_tab(raw_input, is_focused, self.view.shows_original);
     }
 
-    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+    fn logic(&mut self, ctx: &Context, frame: &mut eframe::Frame) {
+        let is_running = self.verbose && self.making.run.is_some();
+        self.frames.begin(Instant::now(), frame.info().cpu_usage, is_running);
+        if is_running {
+            // What is measured is how fast frames can be, not how few are needed.
+            ctx.request_repaint();
+        }
         self.listen(ctx);
         self.keep(false);
     }
 
+    /// What is behind the panels is cleared in their colour, so that none of them has to be filled: where a processor
+    /// draws the window, filling takes most of the time.
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.keys(ui);
-        Panel::top("menu").show(ui, |ui| panels::menu(self, ui));
-        Panel::bottom("status").show(ui, |ui| panels::status(self, ui));
-        Panel::left("left").default_size(270.0).show(ui, |ui| {
+        let [edge, middle] = [Frame::side_top_panel(ui.style()), Frame::central_panel(ui.style())]
+            .map(|frame| frame.fill(Color32::TRANSPARENT));
+        Panel::top("menu").frame(edge).show(ui, |ui| panels::menu(self, ui));
+        Panel::bottom("status").frame(edge).show(ui, |ui| panels::status(self, ui));
+        Panel::left("left").frame(edge).default_size(270.0).show(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
                 panels::prompt(self, ui);
                 ui.separator();
                 panels::tools(self, ui);
             });
         });
-        Panel::right("right").default_size(260.0).show(ui, |ui| self.side(ui));
+        Panel::right("right").frame(edge).default_size(260.0).show(ui, |ui| self.side(ui));
         if self.making.run.is_some() || !self.making.variations.is_empty() {
-            Panel::bottom("staged").show(ui, |ui| panels::staged(self, ui));
+            Panel::bottom("staged").frame(edge).show(ui, |ui| panels::staged(self, ui));
         }
-        CentralPanel::default().show(ui, |ui| {
-            self.hand.canvas(ui, &mut self.view, &mut self.document, &self.making);
+        CentralPanel::default().frame(middle).show(ui, |ui| {
+            let is_held = !self.is_free();
+            self.hand.canvas(ui, &mut self.view, &mut self.document, &self.making, is_held);
         });
         if self.shows_help {
             self.shows_help = panels::sheet(ui.ctx());
         }
+        panels::typing(self, ui.ctx());
+        panels::asking(self, ui.ctx());
     }
 
     fn on_exit(&mut self) {
@@ -431,7 +381,7 @@ impl eframe::App for App {
         // What is not saved elsewhere stays in the journal, and comes back with the next window.
         let outcome = if self.document.is_changed() { autosaver.flush() } else { autosaver.close() };
         if let Err(error) = outcome.context("the session was not kept") {
-            firefall_cli::outcome::say(&format!("warning: {error:#}"));
+            say(&format!("warning: {error:#}"));
         }
     }
 }

@@ -11,11 +11,12 @@ use anyhow::{Result, anyhow, bail};
 use burn::tensor::Device;
 use firefall_cli::device::{self, DeviceChoice};
 use firefall_cli::model;
-use firefall_core::cascade::{Event, Model, ModelConfig, Request, Run};
+use firefall_core::cascade::{Event, Model, ModelConfig, Run};
 use firefall_core::image::Picture;
 use firefall_core::train::TrainRun;
 
 use crate::training::{Lesson, Taught};
+use crate::wishes::{Batch, Order};
 
 /// What the window asks for.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub enum Command {
     Make {
         /// The number that its events carry.
         ticket: u64,
-        /// What to make.
-        request: Request,
+        /// Of what.
+        order: Order,
     },
     /// Begin a training run, or go on with one.
     Train(Lesson),
@@ -65,6 +66,13 @@ pub enum Told {
     },
     /// They are not; what was open before stays.
     NotOpened(String),
+    /// A run begins.
+    Began {
+        /// Which.
+        ticket: u64,
+        /// With what.
+        batch: Box<Batch>,
+    },
     /// A run goes on.
     Making {
         /// Which.
@@ -116,10 +124,10 @@ impl Engine {
     }
 
     /// Makes pictures instead of what is being made; returns the number of the run.
-    pub fn make(&mut self, request: Request) -> u64 {
+    pub fn make(&mut self, order: Order) -> u64 {
         self.tickets += 1;
         self.wanted.store(self.tickets, Ordering::SeqCst);
-        self.send(Command::Make { ticket: self.tickets, request });
+        self.send(Command::Make { ticket: self.tickets, order });
         self.tickets
     }
 
@@ -171,6 +179,7 @@ struct Worker {
 
 impl Worker {
     fn work(mut self) {
+        step_back();
         loop {
             // Between two steps of training somebody may want a picture.
             let command = match self.lesson {
@@ -200,7 +209,10 @@ impl Worker {
                 };
                 self.tell(told);
             }
-            Command::Make { ticket, request } => self.make(ticket, request),
+            Command::Make { ticket, order } => {
+                let outcome = guarded(|| self.run(ticket, &order));
+                self.end(ticket, outcome);
+            }
             Command::Train(lesson) => {
                 self.end_lesson();
                 match guarded(|| lesson.open(self.device()?)) {
@@ -233,8 +245,9 @@ impl Worker {
         Ok(Told::Opened { device: description, about })
     }
 
-    fn make(&mut self, ticket: u64, request: Request) {
-        let failure = match guarded(|| self.run(ticket, request)) {
+    /// A run is over: it came to its end, was stopped, or failed.
+    fn end(&mut self, ticket: u64, outcome: Result<bool>) {
+        let failure = match outcome {
             Ok(true) => return,
             Ok(false) => None,
             Err(error) => Some(format!("{error:#}")),
@@ -248,9 +261,11 @@ impl Worker {
     }
 
     /// Whether the run came to its end, and was not stopped.
-    fn run(&self, ticket: u64, request: Request) -> Result<bool> {
+    fn run(&self, ticket: u64, order: &Order) -> Result<bool> {
         let Some((_, model, _)) = &self.open else { bail!("no model is loaded yet") };
-        let mut run = Run::new(model.clone(), request)?;
+        let batch = order.prepare(&model.config, &model.hash).map_err(anyhow::Error::msg)?;
+        let mut run = Run::new(model.clone(), batch.request.clone())?;
+        self.tell(Told::Began { ticket, batch: Box::new(batch) });
         while self.wanted.load(Ordering::SeqCst) == ticket {
             let Some(event) = pollster::block_on(run.next())? else { return Ok(true) };
             self.tell(Told::Making { ticket, event });
@@ -285,6 +300,17 @@ impl Worker {
     }
 }
 
+/// Lets the window's thread and everybody else go first. The threads that compute are made by this one and take after it.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    // One that may not change it works all the same.
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
+/// How far behind: half of the way.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// How a failure of the device begins.
 const FAILED: &str = "the device failed";
 
@@ -310,7 +336,17 @@ pub fn pictures(event: &Event) -> Option<&[Picture]> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use firefall_core::image::Mask;
+
     use super::*;
+    use crate::wishes::Wishes;
+
+    fn order(prompt: &str) -> Order {
+        let resampling = firefall_core::diffusion::Resampling::QUICK;
+        let wishes = Wishes { prompt: prompt.into(), count: 1, resampling, ..Wishes::default() };
+        let (picture, mask) = (Picture::filled(128, 128, [255; 3]), Mask::filled(128, 128, 0));
+        Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes }
+    }
 
     fn wait(engine: &Engine, mut until: impl FnMut(&Told) -> bool) -> Vec<Told> {
         let (start, mut all) = (Instant::now(), Vec::new());
@@ -337,14 +373,13 @@ mod tests {
     #[test]
     fn pictures_come_step_by_step_and_stop_within_one() {
         let mut engine = opened();
-        let request = Request { previews: true, ..Request::one("a red star", 1) };
-        let ticket = engine.make(request.clone());
+        let ticket = engine.make(order("a red star"));
         let told = wait(&engine, |told| matches!(told, Told::Making { event: Event::Done { .. }, .. }));
         let previews = told
             .iter()
             .filter(|t| matches!(t, Told::Making { event, ticket: n } if *n == ticket && pictures(event).is_some()));
         assert!(previews.count() > 10);
-        engine.make(request);
+        engine.make(order("a red star"));
         wait(&engine, |told| matches!(told, Told::Making { event: Event::Step { .. }, .. }));
         engine.stop();
         let rest = wait(&engine, |told| matches!(told, Told::Ended { failure: None, .. }));
@@ -354,22 +389,46 @@ mod tests {
     #[test]
     fn the_latest_wins_and_failures_are_sentences() {
         let mut engine = opened();
-        let first = engine.make(Request::one("a red star", 1));
-        let second = engine.make(Request::one("a blue star", 1));
+        let first = engine.make(order("a red star"));
+        let second = engine.make(order("a blue star"));
         let told =
             wait(&engine, |t| matches!(t, Told::Making { event: Event::Done { .. }, ticket } if *ticket == second));
         assert!(
             !told.iter().any(|t| matches!(t, Told::Making { event: Event::Done { .. }, ticket } if *ticket == first))
         );
-        engine.make(Request::one(" ", 1));
+        engine.make(order(" "));
         let told = wait(&engine, |told| matches!(told, Told::Ended { .. }));
         let Some(Told::Ended { failure: Some(failure), .. }) = told.last() else { panic!("{told:?}") };
         assert!(failure.contains("prompt is empty"), "{failure}");
         engine.open(DeviceChoice::Cpu, Some("/no/such/model".into()));
         let told = wait(&engine, |told| matches!(told, Told::NotOpened(_)));
         assert!(matches!(told.last(), Some(Told::NotOpened(why)) if why.contains("/no/such/model")));
-        engine.make(Request::one("a red star", 1));
+        engine.make(order("a red star"));
         wait(&engine, |told| matches!(told, Told::Making { event: Event::Done { .. }, .. }));
+    }
+
+    #[test]
+    fn a_lost_device_is_told_and_the_cpu_goes_on() {
+        let (_commands, receive) = channel();
+        let (send, told) = channel();
+        let mut worker =
+            Worker { receive, send, wake: Box::new(|| ()), wanted: Arc::default(), open: None, lesson: None };
+        worker.obey(Command::Open { device: DeviceChoice::Cpu, model: None });
+        worker.end(7, guarded(|| panic!("Parent device is lost")));
+        let told: Vec<Told> = told.try_iter().collect();
+        let [
+            Told::Opened { .. },
+            Told::Ended { ticket: 7, failure: Some(why) },
+            Told::Notice(notice),
+            Told::Opened { device, .. },
+        ] = &told[..]
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!(why, "the device failed: Parent device is lost");
+        assert!(notice.contains("the CPU goes on") && device.starts_with("CPU"), "{notice} {device}");
+        worker.end(8, Err(anyhow!("the prompt is empty")));
+        assert!(worker.open.is_some(), "no failure of the device");
     }
 
     #[test]

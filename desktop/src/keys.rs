@@ -8,7 +8,8 @@ use firefall_core::png::Origin;
 
 use crate::app::{App, to_image};
 use crate::canvas::Tool;
-use crate::errands::Choice;
+use crate::document::MaskEdit;
+use crate::errands::Purpose;
 
 /// Takes Tab out of the input where no field is in focus, and tells whether it is held. With a field in focus it goes
 /// from field to field, as everywhere.
@@ -30,6 +31,10 @@ impl App {
     /// Everything that a key does, wherever the pointer is.
     pub(crate) fn keys(&mut self, ui: &Ui) {
         self.take_files(ui);
+        if self.typing.is_some() || self.next.is_some() {
+            // A question has all keys.
+            return;
+        }
         let pressed = |modifiers: Modifiers, key: Key| ui.input_mut(|input| input.consume_key(modifiers, key));
         if pressed(Modifiers::NONE, Key::F1) {
             self.shows_help = true;
@@ -41,7 +46,7 @@ impl App {
             self.generate();
         }
         if pressed(Modifiers::COMMAND, Key::O) {
-            self.errands.choose(Choice::Open);
+            self.choose(Purpose::Open);
         }
         if pressed(Modifiers::COMMAND, Key::S) {
             self.save_as();
@@ -76,19 +81,18 @@ impl App {
                 self.hand.resize(larger);
             }
         }
-        let is_free = self.making.waiting().is_none();
-        if is_free {
+        if self.making.waiting().is_none() {
             // With Shift first: the plain one would take it too.
             if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) || pressed(Modifiers::COMMAND, Key::Y) {
-                self.document.redo();
+                self.redo();
             } else if pressed(Modifiers::COMMAND, Key::Z) {
-                self.document.undo();
+                self.undo();
             }
             if plain(Key::Delete) {
-                self.document.clear_mask();
+                self.edit_mask(MaskEdit::Clear);
             }
             if plain(Key::I) {
-                self.document.invert_mask();
+                self.edit_mask(MaskEdit::Invert);
             }
         } else {
             let (selected, last) = (self.making.selected, self.making.variations.len().saturating_sub(1));

@@ -11,9 +11,12 @@ mod canvas;
 pub mod document;
 pub mod engine;
 mod errands;
+mod frames;
 mod gallery;
 mod keys;
 mod making;
+mod opening;
+mod painting;
 mod panels;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! `firefall-desktop [PICTURE]`
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use eframe::egui::{ViewportBuilder, vec2};
@@ -27,6 +30,10 @@ struct Args {
     /// Where history and sessions are kept [default: the system's place for such data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Say on stderr what happens, and how long frames take while pictures are made
+    #[arg(long)]
+    verbose: bool,
 }
 
 fn main() -> ExitCode {
@@ -37,21 +44,33 @@ fn main() -> ExitCode {
         say("error: this system has no place for a program's data; name one with --data");
         return ExitCode::FAILURE;
     };
-    let options = Options { picture: args.picture, model: args.model, device: args.device, data };
+    let options =
+        Options { picture: args.picture, model: args.model, device: args.device, data, verbose: args.verbose };
     let native = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
             .with_inner_size(vec2(1280.0, 820.0))
             .with_min_inner_size(vec2(480.0, 360.0)),
         ..eframe::NativeOptions::default()
     };
-    let app = |cc: &eframe::CreationContext<'_>| Ok(Box::new(App::new(cc, options)?) as Box<dyn eframe::App>);
-    match eframe::run_native("Firefall", native, Box::new(app)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!(
-                "error: no window opens: {error}; on Linux it needs a display (X11 or Wayland), libxkbcommon and a graphics driver: `apt install libxkbcommon-x11-0 libwayland-client0 mesa-vulkan-drivers`"
-            ));
-            ExitCode::FAILURE
-        }
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let begun = has_begun.clone();
+    let app = move |cc: &eframe::CreationContext<'_>| {
+        begun.store(true, Ordering::SeqCst);
+        Ok(Box::new(App::new(cc, options)?) as Box<dyn eframe::App>)
+    };
+    // A library that is missing is told by a panic.
+    let ended = catch_unwind(AssertUnwindSafe(|| eframe::run_native("Firefall", native, Box::new(app))));
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Err(panic) if has_begun.load(Ordering::SeqCst) => resume_unwind(panic),
+        Ok(Err(error)) => no_window(&error.to_string()),
+        Err(_) => no_window("a library is missing"),
     }
+}
+
+fn no_window(why: &str) -> ExitCode {
+    say(&format!(
+        "error: no window opens: {why}; on Linux it needs a display (X11 or Wayland), some libraries and a graphics driver: `apt install libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libwayland-client0 mesa-vulkan-drivers`"
+    ));
+    ExitCode::FAILURE
 }

@@ -1,17 +1,20 @@
 //! A run as the window sees it: how far it is, what it shows so far, and the variations that wait to be accepted.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use firefall_core::cascade::{Event, Request};
+use firefall_core::cascade::Event;
 use firefall_core::image::Picture;
 use firefall_core::inpaint::Job;
 use firefall_core::png::Origin;
 
+use crate::wishes::Batch;
+
 /// One of the pictures of a run, done or not.
 pub(crate) struct Variation {
     /// The square that the model painted.
-    pub(crate) painted: Picture,
+    pub(crate) painted: Arc<Picture>,
     /// How it was made.
     pub(crate) origin: Origin,
     /// The square, small; what the strip shows.
@@ -32,9 +35,10 @@ pub(crate) struct Progress {
 /// A run that goes on.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) ticket: u64,
-    pub(crate) request: Request,
+    ticket: u64,
     pub(crate) progress: Progress,
+    /// How each picture is made; nothing until the run has begun.
+    origins: Vec<Origin>,
     started: Instant,
     /// When the first step was done: what comes before says nothing of the speed.
     first: Option<(Instant, usize)>,
@@ -45,7 +49,7 @@ pub(crate) struct Run {
 pub(crate) struct Making {
     pub(crate) run: Option<Run>,
     /// What the variations were painted into; gone when they are accepted or discarded.
-    pub(crate) job: Option<Job>,
+    pub(crate) job: Option<Arc<Job>>,
     pub(crate) variations: Vec<Variation>,
     /// The one on the canvas.
     pub(crate) selected: usize,
@@ -53,16 +57,32 @@ pub(crate) struct Making {
     pub(crate) is_done: bool,
     /// How long a call of a denoiser takes for a batch, as measured last.
     pub(crate) per_call: Option<Duration>,
+    /// What the canvas shows, and the number under which it was asked for.
+    pub(crate) patch: Option<(u64, Arc<ColorImage>)>,
     /// Counts what the canvas would have to draw anew.
-    pub(crate) revision: u64,
+    revision: u64,
+    /// The number of the patch that was asked for last.
+    asked: u64,
+    /// Whether that one is still worked out.
+    is_asking: bool,
+    /// Patches up to this number show what is gone.
+    gone: u64,
 }
 
 impl Making {
-    pub(crate) fn begin(&mut self, ticket: u64, job: Job, request: Request, calls: usize) {
+    /// A run is asked for. It has to be prepared first.
+    pub(crate) fn begin(&mut self, ticket: u64, calls: usize) {
         self.discard();
         let progress = Progress { calls: [0, calls], ..Progress::default() };
-        self.run = Some(Run { ticket, request, progress, started: Instant::now(), first: None });
-        self.job = Some(job);
+        self.run = Some(Run { ticket, progress, origins: Vec::new(), started: Instant::now(), first: None });
+    }
+
+    /// The run of `ticket` is prepared, unless another is wanted by now.
+    pub(crate) fn began(&mut self, ticket: u64, batch: Batch) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.ticket == ticket) {
+            run.origins = batch.origins;
+            self.job = Some(batch.job);
+        }
     }
 
     /// Throws away what is not accepted.
@@ -71,11 +91,32 @@ impl Making {
         self.job = None;
         self.selected = 0;
         self.is_done = false;
+        self.patch = None;
+        self.gone = self.revision;
         self.revision += 1;
     }
 
+    /// What is to be worked out for the canvas now, under which number: one patch at a time, and always the newest.
+    pub(crate) fn wants_patch(&mut self) -> Option<(u64, Arc<Job>, Arc<Picture>)> {
+        if self.is_asking || self.asked == self.revision {
+            return None;
+        }
+        let (job, variation) = self.waiting()?;
+        let wanted = (self.revision, job.clone(), variation.painted.clone());
+        (self.asked, self.is_asking) = (self.revision, true);
+        Some(wanted)
+    }
+
+    /// A patch is there.
+    pub(crate) fn take_patch(&mut self, number: u64, image: ColorImage) {
+        self.is_asking = false;
+        if number > self.gone && !self.variations.is_empty() {
+            self.patch = Some((number, Arc::new(image)));
+        }
+    }
+
     /// What waits to be accepted.
-    pub(crate) fn waiting(&self) -> Option<(&Job, &Variation)> {
+    pub(crate) fn waiting(&self) -> Option<(&Arc<Job>, &Variation)> {
         Some((self.job.as_ref()?, self.variations.get(self.selected)?))
     }
 
@@ -88,7 +129,7 @@ impl Making {
     }
 
     /// Takes an event of the run of `ticket`; one of another run is late and means nothing. Returns a warning.
-    pub(crate) fn hear(&mut self, ctx: &Context, ticket: u64, event: Event, origins: &[Origin]) -> Option<String> {
+    pub(crate) fn hear(&mut self, ctx: &Context, ticket: u64, event: Event) -> Option<String> {
         let run = self.run.as_mut().filter(|run| run.ticket == ticket)?;
         match event {
             Event::StageStarted { stage, stages, steps, .. } => {
@@ -98,13 +139,15 @@ impl Making {
                 run.progress.calls[0] += 1;
                 run.progress = Progress { stage, step, steps, ..run.progress };
                 run.first.get_or_insert((Instant::now(), run.progress.calls[0]));
-                self.show(ctx, preview.unwrap_or_default(), origins);
+                let origins = std::mem::take(&mut run.origins);
+                self.show(ctx, preview.unwrap_or_default(), &origins);
+                self.run.as_mut()?.origins = origins;
             }
             Event::Done { pictures } => {
                 self.per_call = run.per_call().or(self.per_call);
-                self.run = None;
+                let origins = self.run.take()?.origins;
                 self.is_done = true;
-                self.show(ctx, pictures, origins);
+                self.show(ctx, pictures, &origins);
             }
             Event::Warning { message } => return Some(message),
             Event::Encoded { .. } | Event::StageDone { .. } => {}
@@ -129,6 +172,7 @@ impl Making {
         self.revision += 1;
         for (i, (painted, origin)) in pictures.into_iter().zip(origins).enumerate() {
             let image = ColorImage::from_rgb([painted.width, painted.height], &painted.rgb);
+            let painted = Arc::new(painted);
             match self.variations.get_mut(i) {
                 Some(variation) => {
                     variation.thumbnail.set(image, TextureOptions::LINEAR);
@@ -191,17 +235,53 @@ mod tests {
     fn events_of_another_run_mean_nothing() {
         let (ctx, mut making) = (Context::default(), Making::default());
         let done = |ticket: u64| (ticket, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
-        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
-        let (picture, mask) = (Picture::filled(8, 8, [0; 3]), firefall_core::image::Mask::filled(8, 8, 255));
-        let job = Job::new(picture, mask, firefall_core::inpaint::Blend::default(), &config).unwrap();
-        making.begin(2, job, Request::one("a", 1), 10);
-        let origins = [Origin::default()];
+        making.begin(2, 10);
+        making.began(1, batch());
+        assert!(making.job.is_none());
+        making.began(2, batch());
         for (ticket, event) in [done(1), done(2)] {
             assert!(making.variations.is_empty());
-            making.hear(&ctx, ticket, event, &origins);
+            making.hear(&ctx, ticket, event);
         }
         assert!(making.waiting().is_some() && making.is_done && making.run.is_none());
         making.discard();
         assert!(making.waiting().is_none());
+    }
+
+    fn batch() -> Batch {
+        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let (picture, mask) = (Picture::filled(8, 8, [0; 3]), firefall_core::image::Mask::filled(8, 8, 255));
+        let wishes = crate::wishes::Wishes { prompt: "a".into(), ..Default::default() };
+        let order = crate::wishes::Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes };
+        order.prepare(&config, "").unwrap()
+    }
+
+    #[test]
+    fn patches_come_one_at_a_time_and_those_of_what_is_gone_are_not_shown() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        let step = |making: &mut Making| {
+            let preview = Some(vec![Picture::filled(2, 2, [1; 3])]);
+            making.hear(&ctx, 2, Event::Step { stage: 1, step: 1, steps: 2, preview });
+        };
+        let image = || ColorImage::filled([1, 1], eframe::egui::Color32::RED);
+        making.begin(2, 10);
+        making.began(2, batch());
+        assert!(making.wants_patch().is_none());
+        step(&mut making);
+        let (first, ..) = making.wants_patch().unwrap();
+        step(&mut making);
+        step(&mut making);
+        assert!(making.wants_patch().is_none(), "one at a time");
+        making.take_patch(first, image());
+        assert_eq!(making.patch.as_ref().unwrap().0, first);
+        let (second, ..) = making.wants_patch().unwrap();
+        assert!(second > first);
+        making.discard();
+        making.take_patch(second, image());
+        assert!(making.patch.is_none() && making.wants_patch().is_none());
+        making.begin(2, 10);
+        making.began(2, batch());
+        step(&mut making);
+        assert!(making.wants_patch().unwrap().0 > second);
     }
 }

@@ -1,8 +1,11 @@
 //! What the user wants of the next pictures: everything but the picture itself. It is kept with a session and written
 //! into saved pictures.
 
-use firefall_core::cascade::{Canvas, ModelConfig, PictureRequest, Request, StageSettings};
+use std::sync::Arc;
+
+use firefall_core::cascade::{ModelConfig, PictureRequest, Request, StageSettings};
 use firefall_core::diffusion::{Resampling, SamplerKind};
+use firefall_core::image::{Mask, Picture};
 use firefall_core::inpaint::{Blend, Job};
 use firefall_core::png::Origin;
 use serde::{Deserialize, Serialize};
@@ -134,11 +137,11 @@ impl Wishes {
         self.sampler = sampler.map(str::to_owned).or_else(|| self.sampler.take());
     }
 
-    /// The request for a job on a model of `config`.
+    /// The request, without the picture that is painted in.
     ///
     /// # Errors
     /// What makes no sense, in a sentence.
-    pub fn request(&self, job: &Job, config: &ModelConfig) -> Result<Request, String> {
+    pub fn request(&self, config: &ModelConfig) -> Result<Request, String> {
         let sampler = self.sampler.as_deref().map(SamplerKind::from_name).transpose()?;
         let settings = StageSettings { steps: self.steps, cond_scale: self.cond_scale, sampler, lowres_std: None };
         let negative = Some(self.negative.clone()).filter(|text| !text.trim().is_empty());
@@ -150,18 +153,11 @@ impl Wishes {
         let request = Request {
             pictures: (0..self.count as u64).map(picture).collect(),
             stages: vec![settings; config.stages.len()],
-            canvas: Some(self.canvas(job, config)),
             previews: true,
             ..Request::default()
         };
-        // All have the same prompt: one stands for all of them.
-        let first = Request { pictures: vec![picture(0)], ..request.clone() };
-        first.validate(config).map_err(|e| sentence(&e.to_string()))?;
+        check(&request, config)?;
         Ok(request)
-    }
-
-    fn canvas(&self, job: &Job, config: &ModelConfig) -> Canvas {
-        job.canvas(config, self.resampling, self.strength)
     }
 
     /// What a picture of `request` says of how it was made.
@@ -180,6 +176,57 @@ impl Wishes {
             settings: Some(settings),
             model: Some(hash.to_owned()),
         }
+    }
+}
+
+/// All have the same prompt: one stands for all of them.
+fn check(request: &Request, config: &ModelConfig) -> Result<(), String> {
+    let first = request.pictures.iter().take(1).cloned().collect();
+    let first = Request { pictures: first, ..request.clone() };
+    first.validate(config).map_err(|e| sentence(&e.to_string()))
+}
+
+/// What a batch is to be made of, as the window has it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What is painted in.
+    pub picture: Arc<Picture>,
+    /// Where; everywhere if nothing is marked.
+    pub mask: Arc<Mask>,
+    /// What, and how.
+    pub wishes: Wishes,
+}
+
+/// A batch that can begin.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// What is painted in, and how it is put back.
+    pub job: Arc<Job>,
+    /// What the model is asked for.
+    pub request: Request,
+    /// What each of the pictures says of how it was made.
+    pub origins: Vec<Origin>,
+}
+
+impl Order {
+    /// Cuts out what the model sees and works out how it is put back: on a large picture that takes its time.
+    ///
+    /// # Errors
+    /// What makes no sense, in a sentence.
+    pub fn prepare(&self, config: &ModelConfig, hash: &str) -> Result<Batch, String> {
+        let wishes = &self.wishes;
+        let request = wishes.request(config)?;
+        let picture = Picture::clone(&self.picture);
+        let mask = match self.mask.bounds() {
+            Some(_) => Mask::clone(&self.mask),
+            None => Mask::filled(picture.width, picture.height, 255),
+        };
+        let job = Job::new(picture, mask, wishes.blend, config).map_err(|e| sentence(&e.to_string()))?;
+        let canvas = job.canvas(config, wishes.resampling, wishes.strength);
+        let request = Request { canvas: Some(canvas), ..request };
+        check(&request, config)?;
+        let origins = (0..request.pictures.len()).map(|i| wishes.origin(&request, i, config, hash)).collect();
+        Ok(Batch { job: Arc::new(job), request, origins })
     }
 }
 
@@ -217,6 +264,27 @@ mod tests {
         assert_eq!((wishes.cond_scale, wishes.sampler.as_deref()), (Some(2.0), Some("heun")));
         wishes.adopt(&Origin { settings: Some(json!({ "stages": "none" })), ..Origin::default() });
         assert_eq!(wishes.steps, Some(9));
+    }
+
+    #[test]
+    fn an_order_becomes_a_batch_or_a_sentence() {
+        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let wishes = Wishes { prompt: "a star".into(), seed: 5, count: 3, ..Wishes::default() };
+        let (picture, mask) = (Arc::new(Picture::filled(70, 40, [9; 3])), Arc::new(Mask::filled(70, 40, 0)));
+        let order = Order { picture, mask, wishes };
+        let batch = order.prepare(&config, "hash").unwrap();
+        assert_eq!(batch.origins.iter().map(|o| o.seed.unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
+        assert!(batch.job.weights().alpha.iter().all(|v| *v == 255), "nothing marked is everything");
+        let canvas = batch.request.canvas.unwrap();
+        assert_eq!((canvas.picture.width, canvas.picture.height), (config.size(), config.size()));
+        let refused = |wishes: Wishes| Order { wishes, ..order.clone() }.prepare(&config, "hash").unwrap_err();
+        assert!(refused(Wishes { prompt: " ".into(), ..order.wishes.clone() }).starts_with("The prompt is empty"));
+        assert!(refused(Wishes { steps: Some(0), ..order.wishes.clone() }).contains("0 steps"));
+        let blend = Blend { grow: -1.0, ..Blend::default() };
+        assert!(refused(Wishes { blend, ..order.wishes.clone() }).contains("row is -1"));
+        assert!(refused(Wishes { strength: 0.0, ..order.wishes.clone() }).contains("trength is 0"));
+        let other = Order { mask: Arc::new(Mask::filled(7, 7, 255)), ..order.clone() };
+        assert!(other.prepare(&config, "hash").unwrap_err().contains("7 x 7"));
     }
 
     #[test]

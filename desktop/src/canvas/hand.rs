@@ -68,8 +68,16 @@ impl Hand {
         document.cancel_stroke();
     }
 
-    /// The canvas with everything on it; `is_busy` while there is a result to look at and nothing to paint.
-    pub(crate) fn canvas(&mut self, ui: &mut Ui, view: &mut View, document: &mut Document, making: &Making) {
+    /// The canvas with everything on it; the mask can be painted unless it `is_held`: by a result that is looked at, or by
+    /// an edit of all of it.
+    pub(crate) fn canvas(
+        &mut self,
+        ui: &mut Ui,
+        view: &mut View,
+        document: &mut Document,
+        making: &Making,
+        is_held: bool,
+    ) {
         let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::click_and_drag());
         response.widget_info(|| {
             let (width, height) = (document.picture().width, document.picture().height);
@@ -86,14 +94,14 @@ impl Hand {
                 ),
             );
             self.finish(document);
-        } else if making.waiting().is_none() {
+        } else if !is_held {
             self.paint(ui, &response, view, document);
         } else {
             self.let_go(document);
         }
         view.draw(&painter, rect, document, making);
         self.draw_area(&painter, view);
-        if let Some(at) = response.hover_pos().filter(|_| making.waiting().is_none()) {
+        if let Some(at) = response.hover_pos().filter(|_| !is_held) {
             let icon = if pans { CursorIcon::Grab } else { CursorIcon::Crosshair };
             ui.ctx().set_cursor_icon(icon);
             if !pans && matches!(self.tool, Tool::Brush | Tool::Eraser) {

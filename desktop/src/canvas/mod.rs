@@ -5,10 +5,11 @@ mod textures;
 
 pub(crate) use hand::{Hand, SIZE, Tool};
 
-use eframe::egui::{Color32, Painter, Pos2, Rect, Stroke, Vec2, pos2, vec2};
+use eframe::egui::{Color32, Painter, Pos2, Rect, Stroke, StrokeKind, Vec2, pos2, vec2};
+use firefall_core::image::mask::Bounds;
 use firefall_core::inpaint::Region;
 
-use self::textures::Textures;
+use self::textures::{Look, Textures};
 use crate::document::Document;
 use crate::making::Making;
 
@@ -121,7 +122,9 @@ impl View {
             self.zoom = (room / self.size).min_elem().clamp(ZOOM[0], ZOOM[1]);
             self.centre = (self.size / 2.0).to_pos2();
         }
-        self.textures.update(painter.ctx(), document, making, (self.overlay, self.zoom));
+        let before = if self.shows_original { 1.0 } else { self.wipe };
+        let look = Look { overlay: self.overlay, zoom: self.zoom, original: before > 0.0 };
+        self.textures.update(painter.ctx(), document, making, &look);
         let place = self.rect_of(Pos2::ZERO, self.size);
         let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         frame(painter, place.intersect(rect));
@@ -135,10 +138,14 @@ impl View {
             // A region may reach beyond the picture.
             show(texture.id(), patch, &painter.with_clip_rect(place.intersect(painter.clip_rect())));
         }
-        if let Some(texture) = self.textures.mask.as_ref().filter(|_| making.waiting().is_none()) {
-            show(texture.id(), place, painter);
+        let mask = self.textures.mask.as_ref().zip(self.textures.marked);
+        if let Some((texture, marked)) = mask.filter(|_| making.waiting().is_none()) {
+            let Bounds { left, top, right, bottom } = marked;
+            let part = Rect::from_min_max(pos2(left as f32, top as f32), pos2(right as f32, bottom as f32));
+            let part = Rect::from_min_max(self.to_screen(part.min), self.to_screen(part.max));
+            // All of it is seen through the part that has something.
+            show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
         }
-        let before = if self.shows_original { 1.0 } else { self.wipe };
         if let Some(texture) = self.textures.original.as_ref().filter(|_| before > 0.0) {
             let part = Rect::from_min_size(place.min, vec2(place.width() * before, place.height()));
             show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
@@ -150,7 +157,7 @@ impl View {
     }
 }
 
-/// What is behind a picture, so that black and white ones end somewhere.
+/// What is around a picture, so that black and white ones end somewhere.
 fn frame(painter: &Painter, place: Rect) {
-    painter.rect_filled(place.expand(1.0), 0.0, Color32::from_gray(128));
+    painter.rect_stroke(place, 0.0, Stroke::new(1.0, Color32::from_gray(128)), StrokeKind::Outside);
 }

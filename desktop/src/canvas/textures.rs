@@ -5,40 +5,52 @@ use firefall_core::image::mask::Bounds;
 use firefall_core::image::{Mask, Picture, resized};
 
 use super::Overlay;
-use crate::document::Document;
+use crate::document::{Document, united};
 use crate::making::Making;
 
 /// From here on single pixels are shown as squares.
 const CRISP: f32 = 4.0;
-/// The largest region of which a preview is blended as the result will be; of larger ones the raw square is shown.
-const BLENDED: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Textures {
     pub(super) picture: Option<TextureHandle>,
     pub(super) original: Option<TextureHandle>,
     pub(super) mask: Option<TextureHandle>,
+    /// Outside of this nothing of the mask is seen.
+    pub(super) marked: Option<Bounds>,
     pub(super) patch: Option<TextureHandle>,
     overlay: Option<Overlay>,
     crisp: bool,
+    /// Of the picture that they show.
+    size: [usize; 2],
     patch_of: u64,
 }
 
+/// How the document is looked at.
+pub(super) struct Look {
+    pub(super) overlay: Overlay,
+    pub(super) zoom: f32,
+    /// Whether anything of the original is seen.
+    pub(super) original: bool,
+}
+
 impl Textures {
-    pub(super) fn update(&mut self, ctx: &Context, document: &mut Document, making: &Making, look: (Overlay, f32)) {
-        let (overlay, zoom) = look;
-        let crisp = zoom >= CRISP;
+    pub(super) fn update(&mut self, ctx: &Context, document: &mut Document, making: &Making, look: &Look) {
+        let (overlay, crisp) = (look.overlay, look.zoom >= CRISP);
         let most = ctx.input(|input| input.max_texture_side);
         let dirty = document.take_dirty();
-        let anew = self.picture.is_none() || self.crisp != crisp;
-        self.crisp = crisp;
+        let (width, height) = (document.picture().width, document.picture().height);
+        let anew = self.picture.is_none() || self.crisp != crisp || self.size != [width, height];
+        (self.crisp, self.size) = (crisp, [width, height]);
         let options = if crisp { TextureOptions::NEAREST } else { TextureOptions::LINEAR };
-        if self.original.is_none() || anew {
+        if anew {
+            self.original = None;
+        }
+        if look.original && self.original.is_none() {
             let image = picture_image(document.original(), most);
             self.original = Some(ctx.load_texture("original", image, options));
         }
         let changed = dirty.and_then(|dirty| dirty.picture);
-        let (width, height) = (document.picture().width, document.picture().height);
         let fits = width.max(height) <= most;
         match (&mut self.picture, changed) {
             (Some(texture), Some(bounds)) if fits && !anew => {
@@ -53,30 +65,29 @@ impl Textures {
         match (&mut self.mask, changed) {
             (Some(texture), Some(bounds)) if fits && !looks_other => {
                 texture.set_partial([bounds.left, bounds.top], mask_part(document.mask(), bounds, overlay), options);
+                self.marked = united(self.marked, Some(bounds));
             }
             (Some(_), None) if !looks_other || (self.overlay == Some(overlay) && !anew) => {}
-            (slot, _) => *slot = Some(ctx.load_texture("mask", mask_image(document.mask(), overlay, most), options)),
+            (slot, _) => {
+                *slot = Some(ctx.load_texture("mask", mask_image(document.mask(), overlay, most), options));
+                self.marked = marked(document.mask());
+            }
         }
         self.overlay = Some(overlay);
         self.update_patch(ctx, making, options);
     }
 
     fn update_patch(&mut self, ctx: &Context, making: &Making, options: TextureOptions) {
-        let Some((job, variation)) = making.waiting() else {
+        let Some((number, image)) = &making.patch else {
             self.patch = None;
             return;
         };
-        if self.patch.is_some() && self.patch_of == making.revision {
-            return;
-        }
-        self.patch_of = making.revision;
-        let blended = (job.region().side <= BLENDED).then(|| job.patch(&variation.painted));
-        let shown = blended.as_ref().unwrap_or(&variation.painted);
-        let image = ColorImage::from_rgb([shown.width, shown.height], &shown.rgb);
         match &mut self.patch {
-            Some(texture) => texture.set(image, options),
-            None => self.patch = Some(ctx.load_texture("patch", image, options)),
+            Some(_) if self.patch_of == *number => {}
+            Some(texture) => texture.set(image.clone(), options),
+            None => self.patch = Some(ctx.load_texture("patch", image.clone(), options)),
         }
+        self.patch_of = *number;
     }
 }
 
@@ -103,14 +114,28 @@ fn part_of(picture: &Picture, bounds: Bounds) -> ColorImage {
     ColorImage::from_rgb([right - left, bottom - top], &rgb)
 }
 
-fn tint(alpha: u8, overlay: Overlay) -> Color32 {
-    overlay.colour.gamma_multiply(f32::from(alpha) / 255.0 * overlay.opacity)
+/// Around everything that is marked, however little.
+fn marked(mask: &Mask) -> Option<Bounds> {
+    let rows = mask.alpha.chunks_exact(mask.width.max(1)).enumerate();
+    rows.fold(None, |so_far, (y, row)| {
+        let Some(left) = row.iter().position(|v| *v > 0) else { return so_far };
+        let right = 1 + row.iter().rposition(|v| *v > 0).unwrap_or(left);
+        united(so_far, Some(Bounds { left, top: y, right, bottom: y + 1 }))
+    })
+}
+
+/// What every value of a mask looks like: there are fewer values than pixels.
+fn tints(overlay: Overlay) -> [Color32; 256] {
+    std::array::from_fn(|alpha| overlay.colour.gamma_multiply(alpha as f32 / 255.0 * overlay.opacity))
 }
 
 fn mask_part(mask: &Mask, bounds: Bounds, overlay: Overlay) -> ColorImage {
     let Bounds { left, top, right, bottom } = bounds;
-    let row = |y: usize| mask.alpha[y * mask.width + left..y * mask.width + right].iter();
-    let pixels = (top..bottom).flat_map(row).map(|alpha| tint(*alpha, overlay)).collect();
+    let (tints, mut pixels) = (tints(overlay), Vec::with_capacity((right - left) * (bottom - top)));
+    for y in top..bottom {
+        let row = &mask.alpha[y * mask.width + left..y * mask.width + right];
+        pixels.extend(row.iter().map(|alpha| tints[usize::from(*alpha)]));
+    }
     ColorImage::new([right - left, bottom - top], pixels)
 }
 
@@ -124,13 +149,15 @@ fn mask_image(mask: &Mask, overlay: Overlay, most: usize) -> ColorImage {
     let size = [mask.width, mask.height];
     let [width, height] = shown(size, most);
     let at = |x: usize, y: usize| (x * size[0] / width, y * size[1] / height);
+    let tints = tints(if overlay.outline { Overlay { opacity: 1.0, ..overlay } } else { overlay });
     let pixel = |(x, y): (usize, usize)| {
-        if overlay.outline {
-            tint(outline(x, y), Overlay { opacity: 1.0, ..overlay })
-        } else {
-            tint(mask.alpha[y * mask.width + x], overlay)
-        }
+        let alpha = if overlay.outline { outline(x, y) } else { mask.alpha[y * mask.width + x] };
+        tints[usize::from(alpha)]
     };
+    if !overlay.outline && [width, height] == size {
+        let all = Bounds { left: 0, top: 0, right: width, bottom: height };
+        return mask_part(mask, all, overlay);
+    }
     let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| pixel(at(x, y))).collect();
     ColorImage::new([width, height], pixels)
 }
@@ -146,6 +173,15 @@ mod tests {
         assert_eq!(shown([1, 60_000], 2048), [1, 2048]);
         let picture = Picture::filled(300, 20, [9, 8, 7]);
         assert_eq!(picture_image(&picture, 100).size, [100, 6]);
+    }
+
+    #[test]
+    fn what_is_hardly_marked_is_within_what_is_drawn() {
+        let mut mask = Mask::filled(9, 7, 0);
+        assert_eq!(marked(&mask), None);
+        mask.alpha[2 * 9 + 3] = 1;
+        mask.alpha[5 * 9 + 1] = 200;
+        assert_eq!(marked(&mask), Some(Bounds { left: 1, top: 2, right: 4, bottom: 6 }));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(super) fn whole(width: usize, height: usize) -> Option<Bounds> {
 }
 
 /// The smallest rectangle around both.
-pub(super) fn united(a: Option<Bounds>, b: Option<Bounds>) -> Option<Bounds> {
+pub(crate) fn united(a: Option<Bounds>, b: Option<Bounds>) -> Option<Bounds> {
     let (Some(a), Some(b)) = (a, b) else { return a.or(b) };
     Some(Bounds {
         left: a.left.min(b.left),

@@ -2,15 +2,40 @@
 
 use std::collections::VecDeque;
 
+use super::edit::Layers;
 use super::tiles::Delta;
 
 /// What a step changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    /// The mask.
-    Mask,
-    /// The picture.
-    Picture,
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The mask, in parts.
+    Mask(Delta),
+    /// The picture, in parts.
+    Picture(Delta),
+    /// All of it, as the size is another: what was and what came.
+    Size(Box<[Layers; 2]>),
+}
+
+impl Change {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Mask(delta) | Self::Picture(delta) => delta.is_empty(),
+            Self::Size(_) => false,
+        }
+    }
+
+    /// Whether the picture is another than before.
+    pub(super) fn is_of_picture(&self) -> bool {
+        !matches!(self, Self::Mask(_))
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Mask(delta) | Self::Picture(delta) => delta.memory(),
+            Self::Size(layers) => layers.iter().map(Layers::memory).sum(),
+        }
+    }
 }
 
 /// A state of a document, by number: the same numbers are the same state, wherever undo and redo led in between.
@@ -28,9 +53,7 @@ pub(super) struct Step {
     /// As menus show it.
     pub(super) name: &'static str,
     /// What it changed.
-    pub(super) target: Target,
-    /// How.
-    pub(super) delta: Delta,
+    pub(super) change: Change,
     /// Where it began.
     pub(super) before: State,
     /// Where it led.
@@ -39,7 +62,7 @@ pub(super) struct Step {
 
 impl Step {
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.delta.memory()
+        size_of::<Self>() + self.change.memory()
     }
 }
 
@@ -108,7 +131,7 @@ mod tests {
         let layout = Layout { width: side, height: side, channels: 1 };
         let after: Vec<u8> = (0..side * side).map(|i| (i % 7) as u8).collect();
         let delta = Delta::between(layout, &vec![0; side * side], &after, whole(side, side));
-        Step { name, target: Target::Mask, delta, before: State::default(), after: State::default() }
+        Step { name, change: Change::Mask(delta), before: State::default(), after: State::default() }
     }
 
     fn undone(history: &mut History) -> Vec<&'static str> {

@@ -6,6 +6,7 @@
 mod area;
 mod autosave;
 mod brush;
+mod edit;
 mod history;
 mod journal;
 #[cfg(test)]
@@ -19,17 +20,19 @@ mod tiles;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use firefall_core::image::mask::Bounds;
 use firefall_core::image::{Mask, Picture};
 use serde_json::Value;
 
-use area::{united, whole};
-use history::{History, State, Step, Target};
-use tiles::{Delta, Layout};
+use area::whole;
+use history::{Change, History, State, Step};
+use tiles::Delta;
 
+pub(crate) use area::united;
 pub use autosave::Autosaver;
 pub use brush::{Brush, Mode};
+pub use edit::{Edit, Layers, MaskEdit};
 pub use journal::Journal;
 pub use recovery::{Abandoned, Damaged, Found};
 pub use session::Saved;
@@ -51,15 +54,15 @@ pub struct Dirty {
 /// Picture and mask are shared: whoever keeps one keeps that state of it, and later edits make their own.
 #[derive(Debug)]
 pub struct Document {
-    picture: Arc<Picture>,
-    original: Arc<Picture>,
-    mask: Arc<Mask>,
+    layers: Layers,
     stroke: Option<Stroke>,
     history: History,
     dirty: Dirty,
     revision: u64,
     state: State,
     saved: State,
+    /// The picture that is safe in another place, whatever becomes of the mask.
+    kept: u64,
     /// The next number of a state.
     next: u64,
 }
@@ -83,9 +86,9 @@ impl Document {
     #[must_use]
     pub fn new(picture: Picture) -> Self {
         assert_eq!(picture.rgb.len(), 3 * picture.width * picture.height, "a picture has three bytes a pixel");
-        let mask = Mask::filled(picture.width, picture.height, 0);
+        let mask = Arc::new(Mask::filled(picture.width, picture.height, 0));
         let picture = Arc::new(picture);
-        Self::of(Arc::clone(&picture), picture, Arc::new(mask))
+        Self::of(Layers { original: Arc::clone(&picture), picture, mask })
     }
 
     /// A document as it was saved; nothing can be undone, and it counts as changed, as only the journal has it.
@@ -94,23 +97,23 @@ impl Document {
     /// If picture, original and mask are of different sizes, or have not the bytes that their sizes say.
     pub fn restored(saved: &Saved) -> Result<Self> {
         saved.check()?;
-        let mut document = Self::of(Arc::clone(&saved.picture), Arc::clone(&saved.original), Arc::clone(&saved.mask));
+        let Saved { picture, original, mask, .. } = saved.clone();
+        let mut document = Self::of(Layers { picture, original, mask });
         document.state = document.fresh(true);
         Ok(document)
     }
 
-    fn of(picture: Arc<Picture>, original: Arc<Picture>, mask: Arc<Mask>) -> Self {
-        let all = whole(picture.width, picture.height);
+    fn of(layers: Layers) -> Self {
+        let all = whole(layers.picture.width, layers.picture.height);
         Self {
-            picture,
-            original,
-            mask,
+            layers,
             stroke: None,
             history: History::new(HISTORY_MEMORY_MAX),
             dirty: Dirty { picture: all, mask: all },
             revision: 0,
             state: State::default(),
             saved: State::default(),
+            kept: 0,
             next: 1,
         }
     }
@@ -124,25 +127,31 @@ impl Document {
     /// The picture as it is.
     #[must_use]
     pub fn picture(&self) -> &Arc<Picture> {
-        &self.picture
+        &self.layers.picture
     }
 
     /// The picture as it was opened.
     #[must_use]
     pub fn original(&self) -> &Arc<Picture> {
-        &self.original
+        &self.layers.original
     }
 
     /// What is marked to be painted anew, of the picture's size.
     #[must_use]
     pub fn mask(&self) -> &Arc<Mask> {
-        &self.mask
+        &self.layers.mask
+    }
+
+    /// Picture and mask, to work out an edit of; a stroke that goes on ends.
+    pub fn layers(&mut self) -> Layers {
+        self.end_stroke();
+        self.layers.clone()
     }
 
     /// Everything that the journal keeps, with the `settings` of the window and the file that the picture came from.
     #[must_use]
     pub fn snapshot(&self, settings: Value, source: Option<PathBuf>) -> Saved {
-        let (picture, original, mask) = (Arc::clone(&self.picture), Arc::clone(&self.original), Arc::clone(&self.mask));
+        let Layers { picture, original, mask } = self.layers.clone();
         Saved { picture, original, mask, settings, source }
     }
 
@@ -169,10 +178,26 @@ impl Document {
         self.state.picture != self.saved.picture
     }
 
-    /// Says that the user has what is here in a file of theirs.
-    pub fn mark_saved(&mut self) {
-        self.end_stroke();
-        self.saved = self.state;
+    /// Whether something would be lost with the document: marks, or a picture that is in no file.
+    #[must_use]
+    pub fn is_unsaved(&self) -> bool {
+        let is_marked = self.layers.mask.alpha.iter().any(|v| *v > 0);
+        let is_kept = [self.kept, self.saved.picture].contains(&self.state.picture);
+        self.is_changed() && (is_marked || !is_kept)
+    }
+
+    /// Says that the user has these layers in a file of theirs; no word if they are others by now.
+    pub fn mark_saved(&mut self, layers: &Layers) {
+        if layers.are(&self.layers) {
+            self.saved = self.state;
+        }
+    }
+
+    /// Says that a picture, without the mask, is safe in a file; no word if it is another by now.
+    pub fn mark_kept(&mut self, picture: &Arc<Picture>) {
+        if Arc::ptr_eq(picture, &self.layers.picture) {
+            self.kept = self.state.picture;
+        }
     }
 
     /// What all steps to undo and to do again take, in bytes.
@@ -201,7 +226,7 @@ impl Document {
     /// ends. Points may be off the picture; such that are no numbers are passed over.
     pub fn begin_stroke(&mut self, brush: Brush, mode: Mode, at: [f32; 2]) {
         self.end_stroke();
-        let before = Arc::clone(&self.mask);
+        let before = Arc::clone(&self.layers.mask);
         self.stroke = Some(Stroke { brush, mode, at: None, before, touched: None });
         self.stroke_to(at);
     }
@@ -214,7 +239,7 @@ impl Document {
             return;
         }
         stroke.at = Some(to);
-        let touched = brush::draw(Arc::make_mut(&mut self.mask), &stroke.brush, stroke.mode, from, to);
+        let touched = brush::draw(Arc::make_mut(&mut self.layers.mask), &stroke.brush, stroke.mode, from, to);
         if touched.is_some() {
             stroke.touched = united(stroke.touched, touched);
             self.dirty.mask = united(self.dirty.mask, touched);
@@ -233,7 +258,7 @@ impl Document {
     /// Takes back the stroke that goes on, as if it had never begun.
     pub fn cancel_stroke(&mut self) {
         if let Some(stroke) = self.stroke.take() {
-            self.mask = stroke.before;
+            self.layers.mask = stroke.before;
             self.dirty.mask = united(self.dirty.mask, stroke.touched);
             self.revision += u64::from(stroke.touched.is_some());
         }
@@ -269,57 +294,38 @@ impl Document {
         self.fill(name, mode, |size, fill| shapes::lasso(points, size, fill));
     }
 
-    /// Marks nothing any more.
-    pub fn clear_mask(&mut self) {
-        self.edit_mask("Clear mask", |mask| Mask::filled(mask.width, mask.height, 0));
-    }
-
-    /// Marks what is not marked, and only that.
-    pub fn invert_mask(&mut self) {
-        self.edit_mask("Invert mask", Mask::inverted);
-    }
-
-    /// Makes what is marked larger by `radius` pixels all around; nothing happens unless that is above 0.
-    pub fn grow_mask(&mut self, radius: f32) {
-        self.reshape_mask("Grow mask", radius, Mask::grown);
-    }
-
-    /// Makes what is marked smaller by `radius` pixels all around; nothing happens unless that is above 0.
-    pub fn shrink_mask(&mut self, radius: f32) {
-        self.reshape_mask("Shrink mask", radius, Mask::shrunk);
-    }
-
-    /// Lets what is marked fade out over `radius` pixels; nothing happens unless that is above 0.
-    pub fn feather_mask(&mut self, radius: f32) {
-        self.reshape_mask("Feather mask", radius, Mask::feathered);
-    }
-
-    /// Takes another mask.
+    /// Does something to the whole mask, here and now.
     ///
     /// # Errors
-    /// If it is not of the picture's size.
-    pub fn set_mask(&mut self, mask: Mask) -> Result<()> {
-        same_size("mask", [mask.width, mask.height], &self.picture)?;
-        ensure!(mask.alpha.len() == mask.width * mask.height, "the mask has not one byte a pixel");
-        self.edit_mask("Import mask", |_| mask);
-        Ok(())
+    /// Those of [`Layers::masked`].
+    pub fn edit_mask(&mut self, edit: MaskEdit) -> Result<()> {
+        let edit = self.layers().masked(edit)?;
+        self.take(edit)
     }
 
-    /// Takes a picture in place of the one here: one that was generated, of the same size. The mask stays.
+    /// Takes a picture that was generated, here and now.
     ///
     /// # Errors
-    /// If it is of another size.
+    /// Those of [`Layers::painted`].
     pub fn accept(&mut self, picture: Picture) -> Result<()> {
-        same_size("new picture", [picture.width, picture.height], &self.picture)?;
-        ensure!(picture.rgb.len() == self.picture.rgb.len(), "the new picture has not three bytes a pixel");
+        let edit = self.layers().painted(picture)?;
+        self.take(edit)
+    }
+
+    /// Takes an edit that was worked out of the [`layers`](Self::layers).
+    ///
+    /// # Errors
+    /// If these are others by now; nothing changes.
+    pub fn take(&mut self, edit: Edit) -> Result<()> {
         self.end_stroke();
-        let all = whole(picture.width, picture.height);
-        let delta = Delta::between(self.layout(3), &self.picture.rgb, &picture.rgb, all);
-        if !delta.is_empty() {
-            self.picture = Arc::new(picture);
-            self.dirty.picture = united(self.dirty.picture, delta.bounds());
-            self.commit("Accept", Target::Picture, delta);
+        let Edit { name, before, after, change } = edit;
+        ensure!(before.are(&self.layers), "what was to be changed is another by now; do it again");
+        if change.is_empty() {
+            return Ok(());
         }
+        self.layers = after;
+        self.dirty.add(&change, &self.layers);
+        self.commit(name, change);
         Ok(())
     }
 
@@ -328,7 +334,8 @@ impl Document {
         self.end_stroke();
         let Some(step) = self.history.undo() else { return false };
         self.state = step.before;
-        apply(step, &mut self.mask, &mut self.picture, &mut self.dirty);
+        step.change.apply(0, &mut self.layers);
+        self.dirty.add(&step.change, &self.layers);
         self.revision += 1;
         true
     }
@@ -338,64 +345,51 @@ impl Document {
         self.end_stroke();
         let Some(step) = self.history.redo() else { return false };
         self.state = step.after;
-        apply(step, &mut self.mask, &mut self.picture, &mut self.dirty);
+        step.change.apply(1, &mut self.layers);
+        self.dirty.add(&step.change, &self.layers);
         self.revision += 1;
         true
     }
 }
 
 impl Document {
-    fn layout(&self, channels: usize) -> Layout {
-        Layout { width: self.picture.width, height: self.picture.height, channels }
-    }
-
     fn fill(
         &mut self,
         name: &'static str,
         mode: Mode,
         shape: impl FnOnce([usize; 2], &mut dyn FnMut(usize, std::ops::Range<usize>)),
     ) {
-        self.edit_mask(name, |mask| {
-            let mut filled = mask.clone();
-            shape([mask.width, mask.height], &mut |y, columns| {
-                filled.alpha[y * mask.width..][columns].fill(mode.value());
-            });
-            filled
-        });
-    }
-
-    fn reshape_mask(&mut self, name: &'static str, radius: f32, change: impl FnOnce(&Mask, f32) -> Mask) {
-        if radius > 0.0 && radius.is_finite() {
-            self.edit_mask(name, |mask| change(mask, radius));
-        }
-    }
-
-    fn edit_mask(&mut self, name: &'static str, edit: impl FnOnce(&Mask) -> Mask) {
         self.end_stroke();
-        let before = Arc::clone(&self.mask);
-        self.mask = Arc::new(edit(&before));
-        let changed = self.commit_mask(name, before, whole(self.picture.width, self.picture.height));
+        let mut filled = Mask::clone(&self.layers.mask);
+        let (size, mut area) = ([filled.width, filled.height], None);
+        shape(size, &mut |y, columns| {
+            let row = Bounds { left: columns.start, top: y, right: columns.end, bottom: y + 1 };
+            area = united(area, Some(row));
+            filled.alpha[y * size[0]..][columns].fill(mode.value());
+        });
+        let before = std::mem::replace(&mut self.layers.mask, Arc::new(filled));
+        let changed = self.commit_mask(name, before, area);
         self.dirty.mask = united(self.dirty.mask, changed);
     }
 
     /// Makes a step of what became of the mask within an area, and returns where; where nothing did, the mask is what
     /// it was.
     fn commit_mask(&mut self, name: &'static str, before: Arc<Mask>, within: Option<Bounds>) -> Option<Bounds> {
-        let delta = Delta::between(self.layout(1), &before.alpha, &self.mask.alpha, within);
+        let delta = Delta::between(self.layers.layout(1), &before.alpha, &self.layers.mask.alpha, within);
         let changed = delta.bounds();
         if delta.is_empty() {
-            self.mask = before;
+            self.layers.mask = before;
         } else {
-            self.commit(name, Target::Mask, delta);
+            self.commit(name, Change::Mask(delta));
         }
         changed
     }
 
-    fn commit(&mut self, name: &'static str, target: Target, delta: Delta) {
+    fn commit(&mut self, name: &'static str, change: Change) {
         let before = self.state;
-        self.state = self.fresh(target == Target::Picture);
+        self.state = self.fresh(change.is_of_picture());
         self.revision += 1;
-        self.history.push(Step { name, target, delta, before, after: self.state });
+        self.history.push(Step { name, change, before, after: self.state });
     }
 
     /// A state that never was.
@@ -406,23 +400,27 @@ impl Document {
     }
 }
 
-fn same_size(what: &str, [width, height]: [usize; 2], picture: &Picture) -> Result<()> {
-    if [width, height] != [picture.width, picture.height] {
-        bail!("the {what} has {width} x {height} pixels, the picture {} x {}", picture.width, picture.height);
+impl Change {
+    /// Does it (`to` is 1) or undoes it (0).
+    fn apply(&self, to: usize, layers: &mut Layers) {
+        match self {
+            Self::Mask(delta) => delta.apply(&mut Arc::make_mut(&mut layers.mask).alpha),
+            Self::Picture(delta) => delta.apply(&mut Arc::make_mut(&mut layers.picture).rgb),
+            Self::Size(both) => layers.clone_from(&both[to]),
+        }
     }
-    Ok(())
 }
 
-/// Does or undoes a step.
-fn apply(step: &Step, mask: &mut Arc<Mask>, picture: &mut Arc<Picture>, dirty: &mut Dirty) {
-    match step.target {
-        Target::Mask => {
-            step.delta.apply(&mut Arc::make_mut(mask).alpha);
-            dirty.mask = united(dirty.mask, step.delta.bounds());
-        }
-        Target::Picture => {
-            step.delta.apply(&mut Arc::make_mut(picture).rgb);
-            dirty.picture = united(dirty.picture, step.delta.bounds());
+impl Dirty {
+    /// What a change that led to `layers` has for the view to draw anew.
+    fn add(&mut self, change: &Change, layers: &Layers) {
+        match change {
+            Change::Mask(delta) => self.mask = united(self.mask, delta.bounds()),
+            Change::Picture(delta) => self.picture = united(self.picture, delta.bounds()),
+            Change::Size(_) => {
+                let all = whole(layers.picture.width, layers.picture.height);
+                *self = Self { picture: all, mask: all };
+            }
         }
     }
 }

@@ -34,11 +34,11 @@ fn edit(document: &mut Document, random: &mut Random) {
             let points: Vec<_> = (0..random.below(9)).map(|_| near(random)).collect();
             document.fill_lasso(&points, mode);
         }
-        6 => document.clear_mask(),
-        7 => document.invert_mask(),
-        8 => document.grow_mask(random.range(-1.0, 9.0)),
-        9 => document.shrink_mask(random.range(-1.0, 9.0)),
-        10 => document.feather_mask(random.range(0.0, 9.0)),
+        6 => document.edit_mask(MaskEdit::Clear).unwrap(),
+        7 => document.edit_mask(MaskEdit::Invert).unwrap(),
+        8 => document.edit_mask(MaskEdit::Grow(random.range(-1.0, 9.0))).unwrap(),
+        9 => document.edit_mask(MaskEdit::Shrink(random.range(-1.0, 9.0))).unwrap(),
+        10 => document.edit_mask(MaskEdit::Feather(random.range(0.0, 9.0))).unwrap(),
         _ => {
             let mut picture = Picture::clone(document.picture());
             let at = random.below(picture.rgb.len());
@@ -148,7 +148,7 @@ fn a_stroke_is_one_step_and_an_edit_drops_what_was_undone() {
     document.begin_stroke(brush, Mode::Erase, [10.0, 10.0]);
     document.end_stroke();
     assert_eq!(document.redo_name(), Some("Brush"), "erasing nothing is no edit");
-    document.invert_mask();
+    document.edit_mask(MaskEdit::Invert).unwrap();
     assert_eq!((document.undo_name(), document.redo_name()), (Some("Invert mask"), None));
     assert!(!document.redo());
     document.begin_stroke(brush, Mode::Erase, [10.0, 10.0]);
@@ -208,7 +208,7 @@ fn strange_pointers_do_no_harm() {
     let mut none = Document::new(Picture::filled(0, 0, [0; 3]));
     edit(&mut none, &mut Random::new(1));
     none.begin_stroke(brush, Mode::Paint, [0.0, 0.0]);
-    none.invert_mask();
+    none.edit_mask(MaskEdit::Invert).unwrap();
     assert!(!none.undo());
 }
 
@@ -232,24 +232,25 @@ fn ten_thousand_points_are_quick() {
 #[test]
 fn other_sizes_are_refused() {
     let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
-    let message = document.set_mask(Mask::filled(20, 30, 255)).unwrap_err().to_string();
+    let message = document.edit_mask(MaskEdit::Import(Mask::filled(20, 30, 255))).unwrap_err().to_string();
     assert_eq!(message, "the mask has 20 x 30 pixels, the picture 30 x 20");
     let message = document.accept(Picture::filled(31, 20, [0; 3])).unwrap_err().to_string();
     assert_eq!(message, "the new picture has 31 x 20 pixels, the picture 30 x 20");
     assert!(document.accept(Picture { width: 30, height: 20, rgb: vec![0; 7] }).is_err());
-    assert!(document.set_mask(Mask { width: 30, height: 20, alpha: vec![] }).is_err());
+    assert!(document.edit_mask(MaskEdit::Import(Mask { width: 30, height: 20, alpha: vec![] })).is_err());
     assert!(!document.is_changed());
-    document.set_mask(Mask::filled(30, 20, 77)).unwrap();
+    document.edit_mask(MaskEdit::Import(Mask::filled(30, 20, 77))).unwrap();
     assert_eq!((document.undo_name(), document.mask().alpha[0]), (Some("Import mask"), 77));
 }
 
 #[test]
 fn changed_is_what_differs_from_what_was_saved() {
     let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
-    document.invert_mask();
+    document.edit_mask(MaskEdit::Invert).unwrap();
     assert!(document.is_changed() && !document.is_picture_changed());
     document.accept(Picture::filled(30, 20, [6; 3])).unwrap();
-    document.mark_saved();
+    let saved = document.layers();
+    document.mark_saved(&saved);
     assert!(!document.is_changed());
     document.undo();
     assert!(document.is_changed() && document.is_picture_changed());
@@ -261,4 +262,79 @@ fn changed_is_what_differs_from_what_was_saved() {
     let restored = Document::restored(&document.snapshot(json!(null), None)).unwrap();
     assert!(restored.is_picture_changed() && state(&restored) == state(&document));
     assert!(restored.original() == document.original() && restored.undo_name().is_none());
+}
+
+#[test]
+fn what_only_the_window_has_is_unsaved() {
+    let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
+    assert!(!document.is_unsaved());
+    document.fill_rectangle([1.0, 1.0], [9.0, 9.0], Mode::Paint);
+    assert!(document.is_unsaved());
+    document.accept(Picture::filled(30, 20, [6; 3])).unwrap();
+    let kept = Arc::clone(document.picture());
+    document.mark_kept(&kept);
+    assert!(document.is_unsaved(), "a file of the history has no mask");
+    document.edit_mask(MaskEdit::Clear).unwrap();
+    assert!(!document.is_unsaved() && document.is_changed());
+    document.accept(Picture::filled(30, 20, [7; 3])).unwrap();
+    document.mark_kept(&kept);
+    assert!(document.is_unsaved(), "it was another picture");
+    let layers = document.layers();
+    document.edit_mask(MaskEdit::Invert).unwrap();
+    document.mark_saved(&layers);
+    assert!(document.is_unsaved(), "it was another mask");
+    document.undo();
+    document.accept(Picture::filled(30, 20, [8; 3])).unwrap();
+    let layers = document.layers();
+    document.mark_saved(&layers);
+    assert!(!document.is_unsaved());
+}
+
+#[test]
+fn an_edit_of_what_is_gone_is_refused() {
+    let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
+    let edit = document.layers().masked(MaskEdit::Invert).unwrap();
+    document.fill_rectangle([1.0, 1.0], [9.0, 9.0], Mode::Paint);
+    let before = state(&document);
+    assert!(document.take(edit).unwrap_err().to_string().contains("another by now"));
+    assert!(state(&document) == before && document.undo_name() == Some("Rectangle"));
+    let edit = document.layers().masked(MaskEdit::Invert).unwrap();
+    document.take(edit).unwrap();
+    assert_eq!(document.undo_name(), Some("Invert mask"));
+}
+
+#[test]
+fn an_extended_picture_shows_its_edges_and_can_be_undone() {
+    let mut random = Random::new(15);
+    let mut document = Document::new(noise(&mut random, 30, 20));
+    document.fill_rectangle([2.0, 3.0], [5.0, 6.0], Mode::Paint);
+    document.accept(noise(&mut random, 30, 20)).unwrap();
+    let before = state(&document);
+    document.take_dirty();
+    let edit = document.layers().extended([4, 0, 0, 7]).unwrap();
+    document.take(edit).unwrap();
+    let (picture, mask) = state(&document);
+    assert_eq!((picture.width, picture.height, mask.width, mask.height), (34, 27, 34, 27));
+    assert_eq!((document.original().width, document.original().height), (34, 27));
+    for (x, y) in (0..27).flat_map(|y| (0..34).map(move |x| (x, y))) {
+        let inside = x >= 4 && y < 20;
+        assert_eq!(picture.pixel(x, y), before.0.pixel(x.saturating_sub(4), y.min(19)));
+        assert_eq!(mask.is_painted(x, y), !inside || before.1.is_painted(x - 4, y));
+    }
+    let all = whole(34, 27);
+    assert_eq!(document.take_dirty(), Some(Dirty { picture: all, mask: all }));
+    document.begin_stroke(Brush::new(9.0, 1.0), Mode::Erase, [1.0, 25.0]);
+    document.end_stroke();
+    let stroked = state(&document);
+    assert!(document.undo() && document.undo() && state(&document) == before);
+    assert_eq!(document.take_dirty(), Some(Dirty { picture: whole(30, 20), mask: whole(30, 20) }));
+    assert!(document.redo() && document.redo() && state(&document) == stroked);
+    document.snapshot(json!(null), None).check().unwrap();
+    assert!(document.history_memory() > 2 * 3 * 34 * 27);
+
+    let layers = document.layers();
+    for (margins, word) in [([0; 4], "extended"), ([20_000, 0, 0, 0], "too large"), ([usize::MAX; 4], "too large")] {
+        let message = layers.clone().extended(margins).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
 }

@@ -3,12 +3,12 @@
 use eframe::egui::{Button, Slider, ThemePreference, Ui};
 
 use crate::app::App;
-use crate::errands::Choice;
+use crate::errands::Purpose;
 
 pub(crate) fn menu(app: &mut App, ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
         if ui.button("Open…").on_hover_text("Ctrl+O, or drop a picture on the window").clicked() {
-            app.errands.choose(Choice::Open);
+            app.choose(Purpose::Open);
         }
         if ui.button("New").on_hover_text("A white picture of the model's size").clicked() {
             app.new_picture();
@@ -20,12 +20,12 @@ pub(crate) fn menu(app: &mut App, ui: &mut Ui) {
         let named =
             |what: &str, name: Option<&str>| name.map_or_else(|| what.to_owned(), |name| format!("{what}: {name}"));
         let (undo, redo) = (app.document.undo_name(), app.document.redo_name());
-        let can = app.making.waiting().is_none();
+        let can = app.is_free();
         if ui.add_enabled(can && undo.is_some(), Button::new("Undo")).on_hover_text(named("Ctrl+Z", undo)).clicked() {
-            app.document.undo();
+            app.undo();
         }
         if ui.add_enabled(can && redo.is_some(), Button::new("Redo")).on_hover_text(named("Ctrl+Y", redo)).clicked() {
-            app.document.redo();
+            app.redo();
         }
         ui.separator();
         if ui.button("Fit").on_hover_text("0").clicked() {
@@ -79,6 +79,10 @@ pub(crate) fn status(app: &mut App, ui: &mut Ui) {
                 mib(stats.physical_mem),
                 mib(app.document.history_memory())
             ));
+        }
+        if let Some(frames) = app.frames.recent() {
+            ui.separator();
+            ui.weak(frames).on_hover_text("How long the window's last frames took to draw");
         }
         if let Some(source) = &app.source {
             ui.separator();

@@ -6,7 +6,7 @@ use eframe::egui::{ComboBox, ScrollArea, Ui};
 use firefall_cli::device::{DeviceChoice, adapters};
 
 use crate::app::App;
-use crate::errands::Folder;
+use crate::errands::{Folder, Purpose};
 
 pub(crate) fn models(app: &mut App, ui: &mut Ui) {
     let mut wanted: Option<(DeviceChoice, Option<PathBuf>)> = None;
@@ -17,7 +17,7 @@ pub(crate) fn models(app: &mut App, ui: &mut Ui) {
             wanted = Some((app.device_choice, None));
         }
         if ui.button("Model folder…").on_hover_text("The model/ of a training run").clicked() {
-            app.errands.choose_folder(Folder::Model);
+            app.choose(Purpose::Folder(Folder::Model));
         }
     });
     ComboBox::from_label("Device").selected_text(app.device_choice.to_string()).show_ui(ui, |ui| {

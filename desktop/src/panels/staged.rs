@@ -12,10 +12,14 @@ pub(crate) fn staged(app: &mut App, ui: &mut Ui) {
     if let Some(run) = &app.making.run {
         let progress = run.progress;
         let left = run.left().map_or_else(|| "starting".to_owned(), |left| format!("{} left", in_words(left)));
-        let text = format!(
-            "stage {} of {}, step {} of {}, {left}",
-            progress.stage, progress.stages, progress.step, progress.steps
-        );
+        let text = if progress.stages == 0 {
+            "preparing".to_owned()
+        } else {
+            format!(
+                "stage {} of {}, step {} of {}, {left}",
+                progress.stage, progress.stages, progress.step, progress.steps
+            )
+        };
         ui.add(ProgressBar::new(run.share()).text(text));
         // The clock goes on between two steps.
         ui.ctx().request_repaint_after(run.elapsed().min(std::time::Duration::from_millis(250)));
@@ -39,7 +43,7 @@ pub(crate) fn staged(app: &mut App, ui: &mut Ui) {
             app.making.select(i);
         }
         ui.vertical(|ui| {
-            let done = app.making.is_done;
+            let done = app.making.is_done && !app.is_editing;
             if ui.add_enabled(done, Button::new("Accept")).on_hover_text("It becomes the picture (Enter)").clicked() {
                 app.accept();
             }

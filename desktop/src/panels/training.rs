@@ -8,7 +8,7 @@ use egui_plot::{Line, Plot, PlotPoints};
 use firefall_core::train::Metrics;
 
 use crate::app::App;
-use crate::errands::Folder;
+use crate::errands::{Folder, Purpose};
 use crate::training::{Lesson, Taught};
 
 /// The presets that are offered.
@@ -81,6 +81,7 @@ impl Classroom {
 
 pub(crate) fn training(app: &mut App, ui: &mut Ui) {
     let room = &mut app.classroom;
+    let mut wanted = None;
     ui.add_enabled_ui(!room.is_running, |ui| {
         ui.horizontal_wrapped(|ui| {
             if ui.selectable_label(room.lesson.data.is_none(), "The shapes world").clicked() {
@@ -89,7 +90,7 @@ pub(crate) fn training(app: &mut App, ui: &mut Ui) {
             let folder = room.lesson.data.as_ref().map_or_else(|| "Pictures…".to_owned(), |f| f.display().to_string());
             let hint = "A folder of pictures, each with its caption in a .txt beside it";
             if ui.selectable_label(room.lesson.data.is_some(), folder).on_hover_text(hint).clicked() {
-                app.errands.choose_folder(Folder::Pictures);
+                wanted = Some(Folder::Pictures);
             }
         });
         ComboBox::from_label("Preset").selected_text(&room.lesson.preset).show_ui(ui, |ui| {
@@ -98,7 +99,7 @@ pub(crate) fn training(app: &mut App, ui: &mut Ui) {
             }
         });
         if ui.button("Run folder…").on_hover_text("Where the run keeps its model and checkpoints").clicked() {
-            app.errands.choose_folder(Folder::Run);
+            wanted = Some(Folder::Run);
         }
     });
     ui.weak(room.lesson.out.display().to_string());
@@ -123,5 +124,8 @@ pub(crate) fn training(app: &mut App, ui: &mut Ui) {
     }
     if let Some(sheet) = &room.sheet {
         ui.add(Image::new(sheet).max_width(ui.available_width()).alt_text("Samples of the model in training"));
+    }
+    if let Some(folder) = wanted {
+        app.choose(Purpose::Folder(folder));
     }
 }
