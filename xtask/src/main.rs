@@ -9,6 +9,7 @@ mod system;
 mod test;
 mod tidy;
 mod web;
+mod window;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass, the cheapest first: format, tidy, clippy, wasm32, tests
+    /// Everything a change must pass, the cheapest first: format, tidy, clippy, wasm32, tests, the window, the page
     Test,
     /// The rules of the house that text can show
     Tidy,
@@ -40,6 +41,8 @@ enum Task {
         #[arg(value_enum)]
         which: Option<bench::Which>,
     },
+    /// The desktop app's window, on a display of its own
+    Window,
     /// The web demo: build it and serve it here, or write it to web/dist
     Web(web::WebArgs),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
         Task::Bench { which: None } => bench::run_all(&root),
         Task::Bench { which: Some(bench::Which::Web) } => web::bench(&root),
+        Task::Window => window::test(&root),
         Task::Web(args) => web::run(&root, &args),
     });
     match result {

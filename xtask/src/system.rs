@@ -15,6 +15,37 @@ pub(crate) fn software_gpu() -> Result<()> {
     install("no Vulkan driver, which the tests of the kernels need", &["libvulkan1", "mesa-vulkan-drivers"])
 }
 
+/// What the window needs, and what drives it where there is no screen.
+pub(crate) fn window() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    // Without a display they say what they can at best, and may fail.
+    let starts = |program: &str| Command::new(program).arg("-help").output().is_ok();
+    let missing = missing(&libraries().unwrap_or_default());
+    if starts("Xvfb") && starts("xdotool") && missing.is_empty() {
+        return Ok(());
+    }
+    let packages = [&["xvfb", "xdotool"], &LIBRARIES.map(|(_, package)| package)[..]].concat();
+    install("no Xvfb, xdotool or library that the desktop app's window needs", &packages)
+}
+
+/// What the window loads once it opens, and the packages that have it.
+const LIBRARIES: [(&str, &str); 6] = [
+    ("libX11-xcb.so.1", "libx11-xcb1"),
+    ("libXcursor.so.1", "libxcursor1"),
+    ("libXi.so.6", "libxi6"),
+    ("libxkbcommon.so.0", "libxkbcommon0"),
+    ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
+    ("libvulkan.so.1", "libvulkan1"),
+];
+
+/// Those that a list of libraries does not have; none where there is no list, as then the window will tell.
+fn missing(list: &str) -> Vec<&'static str> {
+    let has = |name: &str| list.lines().any(|line| line.trim_start().starts_with(&format!("{name} ")));
+    LIBRARIES.into_iter().map(|(name, _)| name).filter(|name| !list.is_empty() && !has(name)).collect()
+}
+
 /// What drives the page: Node with its package manager, Chromium, and Firefox where it can be had.
 pub(crate) fn browser() -> Result<()> {
     let there = |program: &str| succeeds(Command::new(program).arg("--version"));
@@ -73,9 +104,14 @@ fn is_driver(name: &str) -> bool {
 
 /// Whether there is the library that finds drivers; containers for CUDA have a driver without it.
 fn has_loader() -> bool {
-    // Not every user has /sbin on the path. Where nothing lists the libraries, the tests will tell.
-    let list = ["ldconfig", "/sbin/ldconfig"].iter().find_map(|name| output(Command::new(name).arg("-p")).ok());
-    list.is_none_or(|list| lists_loader(&list))
+    // Where nothing lists the libraries, the tests will tell.
+    libraries().is_none_or(|list| lists_loader(&list))
+}
+
+/// The libraries that the system finds, a line each.
+fn libraries() -> Option<String> {
+    // Not every user has /sbin on the path.
+    ["ldconfig", "/sbin/ldconfig"].iter().find_map(|name| output(Command::new(name).arg("-p")).ok())
 }
 
 fn lists_loader(list: &str) -> bool {
@@ -84,7 +120,7 @@ fn lists_loader(list: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_driver, lists_loader};
+    use super::{LIBRARIES, is_driver, lists_loader, missing};
 
     #[test]
     fn drivers_of_all_vendors_count() {
@@ -101,5 +137,13 @@ mod tests {
         let driver = "2 libs found\n\tlibvulkan_lvp.so (libc6,x86-64) => /lib/libvulkan_lvp.so\n";
         assert!(!lists_loader(driver));
         assert!(lists_loader(&format!("{driver}\tlibvulkan.so.1 (libc6,x86-64) => /lib/libvulkan.so.1\n")));
+    }
+
+    #[test]
+    fn what_a_window_loads_is_missed() {
+        let all: String =
+            LIBRARIES.iter().map(|(name, _)| format!("\t{name} (libc6,x86-64) => /lib/{name}\n")).collect();
+        assert!(missing(&all).is_empty() && missing("").is_empty());
+        assert_eq!(missing(&all.replace("libXi.so.6", "libXi.so.60")), ["libXi.so.6"]);
     }
 }

@@ -1,13 +1,13 @@
 //! The gate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::shell::{cargo, output, run, target_dir};
-use crate::system::software_gpu;
-use crate::{tidy, web};
+use crate::system::{self, software_gpu};
+use crate::{tidy, web, window};
 
 /// The compiler whose lints the code keeps.
 const COMPILER: &str = "rustc 1.95.";
@@ -21,6 +21,7 @@ pub(crate) fn gate(root: &Path) -> Result<()> {
     run(cargo(root).args(["fmt", "--all", "--check"])).context("run `cargo fmt`")?;
     tidy::run(root)?;
     software_gpu()?;
+    system::window()?;
     for members in [&PRODUCT[..], &["-p", "xtask"]] {
         run(cargo(root).args(["clippy", "--release", "--all-targets"]).args(members).args(lints(root)))?;
     }
@@ -28,7 +29,14 @@ pub(crate) fn gate(root: &Path) -> Result<()> {
     for members in [&PRODUCT[..], &["-p", "xtask"]] {
         run(cargo(root).args(["test", "--release"]).args(members))?;
     }
+    window::test(root)?;
     web::test(root)
+}
+
+/// Builds the programs, and says in which folder they are.
+pub(crate) fn programs(root: &Path) -> Result<PathBuf> {
+    run(cargo(root).args(["build", "--release", "--bins"]).args(PRODUCT))?;
+    Ok(target_dir(root).join("release"))
 }
 
 /// Warnings are errors, but only those of the compiler the code was written with: another one has other lints.

@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{build, folder, size};
-use crate::shell::{cargo, run, target_dir};
+use crate::shell::{run, target_dir};
 use crate::system::browser;
-use crate::test::PRODUCT;
+use crate::test::programs;
 
 /// With the tiny model of the tests, and once with the shipped one.
 pub(crate) fn test(root: &Path) -> Result<()> {
@@ -36,6 +36,5 @@ pub(crate) fn test(root: &Path) -> Result<()> {
 
 /// The program that the page is compared with.
 pub(super) fn native(root: &Path) -> Result<PathBuf> {
-    run(cargo(root).args(["build", "--release", "--bins"]).args(PRODUCT))?;
-    Ok(target_dir(root).join("release").join(format!("firefall{}", std::env::consts::EXE_SUFFIX)))
+    Ok(programs(root)?.join(format!("firefall{}", std::env::consts::EXE_SUFFIX)))
 }
