@@ -129,12 +129,18 @@ impl View {
         let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         frame(painter, place.intersect(rect));
         let show = |id, place, painter: &Painter| painter.image(id, place, whole, Color32::WHITE);
-        if let Some(texture) = &self.textures.picture {
-            show(texture.id(), place, painter);
-        }
-        if let (Some(texture), Some((job, _))) = (&self.textures.patch, making.waiting()) {
+        let patch = self.textures.patch.as_ref().zip(making.waiting()).map(|(texture, (job, _))| {
             let Region { left, top, side } = job.region();
-            let patch = self.rect_of(pos2(left as f32, top as f32), Vec2::splat(side as f32));
+            (texture, self.rect_of(pos2(left as f32, top as f32), Vec2::splat(side as f32)))
+        });
+        if let Some(texture) = &self.textures.picture {
+            // What lies under the patch need not be drawn.
+            let parts = patch.as_ref().map_or_else(|| vec![place], |(_, patch)| around(place, *patch).to_vec());
+            for part in parts {
+                show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
+            }
+        }
+        if let Some((texture, patch)) = patch {
             // A region may reach beyond the picture.
             show(texture.id(), patch, &painter.with_clip_rect(place.intersect(painter.clip_rect())));
         }
@@ -160,4 +166,42 @@ impl View {
 /// What is around a picture, so that black and white ones end somewhere.
 fn frame(painter: &Painter, place: Rect) {
     painter.rect_stroke(place, 0.0, Stroke::new(1.0, Color32::from_gray(128)), StrokeKind::Outside);
+}
+
+/// What of a rectangle is not under another: above, below, left and right of it.
+fn around(whole: Rect, hole: Rect) -> [Rect; 4] {
+    // Scissors cut between pixels: the parts meet where the hole begins.
+    let hole = Rect::from_min_max(hole.min.round(), hole.max.round()).intersect(whole);
+    if !hole.is_positive() {
+        return [whole, Rect::NOTHING, Rect::NOTHING, Rect::NOTHING];
+    }
+    [
+        Rect::from_min_max(whole.min, pos2(whole.max.x, hole.min.y)),
+        Rect::from_min_max(pos2(whole.min.x, hole.max.y), whole.max),
+        Rect::from_min_max(pos2(whole.min.x, hole.min.y), pos2(hole.min.x, hole.max.y)),
+        Rect::from_min_max(pos2(hole.max.x, hole.min.y), pos2(whole.max.x, hole.max.y)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn around_a_hole_is_everything_but_the_hole() {
+        let whole = Rect::from_min_max(pos2(10.0, 20.0), pos2(50.0, 40.0));
+        for hole in [
+            Rect::from_min_max(pos2(20.0, 25.0), pos2(30.0, 35.0)),
+            Rect::from_min_max(pos2(0.0, 0.0), pos2(30.0, 100.0)),
+            Rect::from_min_max(pos2(0.0, 0.0), pos2(100.0, 100.0)),
+            Rect::from_min_max(pos2(60.0, 0.0), pos2(70.0, 10.0)),
+        ] {
+            let parts = around(whole, hole);
+            for (x, y) in (10..50).flat_map(|x| (20..40).map(move |y| (x, y))) {
+                let at = pos2(x as f32 + 0.5, y as f32 + 0.5);
+                let covered = parts.iter().filter(|part| part.contains(at)).count();
+                assert_eq!(covered, usize::from(!hole.contains(at)), "{at:?} of {hole:?}");
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The window without a window: what a user does, found by what a screen reader says.
 
+mod drawn;
 mod faults;
+mod large;
 mod questions;
 
 use std::path::Path;
