@@ -168,8 +168,10 @@ fn forget<T>(entries: &mut Vec<(Weak<T>, Entry)>, session: Option<&Session>, fol
 /// Makes and takes the lock of a folder just made; nothing if another program was quicker, and has it or removed it.
 fn lock_new(folder: &Path) -> Result<Option<Lock>> {
     let path = folder.join(LOCK);
-    let lock = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-    Ok(Lock::take(lock)?.filter(|_| path.exists()))
+    match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        lock => Ok(Lock::take(lock?)?.filter(|_| path.exists())),
+    }
 }
 
 /// A lock that is held.

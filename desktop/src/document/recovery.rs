@@ -84,11 +84,15 @@ fn look(folder: &Path) -> Result<Option<Abandoned>> {
     Ok(Some(Abandoned { folder: folder.to_owned(), lock, session, saved_at }))
 }
 
-/// The lock of a folder; nothing if another has it or there is none yet: a program makes the folder first.
+/// The lock of a folder; nothing if another has it or there is none. A folder that has nothing else either goes: a program
+/// was killed as it removed it, or is just making it and will take another.
 fn take(folder: &Path) -> Result<Option<Lock>> {
     let lock = match File::options().read(true).write(true).open(folder.join(LOCK)) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return if fs::read_dir(folder)?.next().is_none() { Ok(None) } else { bail!("there is no {LOCK}") };
+            let is_empty = fs::read_dir(folder)?.next().is_none();
+            // It may have got its lock in between, and stays.
+            let _ = fs::remove_dir(folder);
+            return if is_empty { Ok(None) } else { bail!("there is no {LOCK}") };
         }
         lock => lock.with_context(|| format!("cannot open {LOCK}"))?,
     };

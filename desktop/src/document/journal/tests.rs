@@ -273,7 +273,9 @@ fn folders_with_nothing_in_them_are_removed() {
     assert_eq!((found.sessions.len(), found.damaged.len()), (0, 0), "{found:?}");
     let mut left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["of another program", "session-a-file", "session-just-made"]);
+    assert_eq!(left, ["of another program", "session-a-file"]);
+    // Whoever was just making one takes another.
+    assert!(lock_new(&root.path().join("session-just-made")).unwrap().is_none());
 }
 
 /// The folder of a session whose program is gone.
