@@ -103,7 +103,7 @@ impl App {
             document: Document::new(Picture::filled(SIDE, SIDE, [255; 3])),
             source: None,
             wishes: Wishes::default(),
-            view: View::default(),
+            view: View::on(cc.wgpu_render_state.as_ref()),
             hand: Hand::default(),
             making: Making::default(),
             engine,

@@ -1,15 +1,18 @@
 //! The canvas: the picture, the mask over it, and the hand that paints.
 
 mod hand;
+mod quads;
 mod textures;
 
 pub(crate) use hand::{Hand, SIZE, Tool};
 
 use eframe::egui::{Color32, Painter, Pos2, Rect, Stroke, StrokeKind, Vec2, pos2, vec2};
+use eframe::egui_wgpu::RenderState;
 use firefall_core::image::mask::Bounds;
 use firefall_core::inpaint::Region;
 
-use self::textures::{Look, Textures};
+use self::quads::Quads;
+use self::textures::{Look, Sheet, Textures};
 use crate::document::Document;
 use crate::making::Making;
 
@@ -50,6 +53,8 @@ pub(crate) struct View {
     rect: Rect,
     size: Vec2,
     textures: Textures,
+    /// Where the window has a graphics device that is known.
+    quads: Option<Quads>,
 }
 
 impl Default for View {
@@ -64,11 +69,17 @@ impl Default for View {
             rect: Rect::ZERO,
             size: Vec2::ZERO,
             textures: Textures::default(),
+            quads: None,
         }
     }
 }
 
 impl View {
+    /// One that draws on the window's own device.
+    pub(crate) fn on(state: Option<&RenderState>) -> Self {
+        Self { quads: state.and_then(Quads::new), ..Self::default() }
+    }
+
     /// Another picture: all of it is drawn anew, and it fits.
     pub(crate) fn reset(&mut self) {
         (self.fits, self.wipe, self.textures) = (true, 0.0, Textures::default());
@@ -126,38 +137,52 @@ impl View {
         let look = Look { overlay: self.overlay, zoom: self.zoom, original: before > 0.0 };
         self.textures.update(painter.ctx(), document, making, &look);
         let place = self.rect_of(Pos2::ZERO, self.size);
-        let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         frame(painter, place.intersect(rect));
-        let show = |id, place, painter: &Painter| painter.image(id, place, whole, Color32::WHITE);
-        let patch = self.textures.patch.as_ref().zip(making.waiting()).map(|(texture, (job, _))| {
+        let patch = self.textures.patch.as_ref().zip(making.waiting()).map(|(sheet, (job, _))| {
             let Region { left, top, side } = job.region();
-            (texture, self.rect_of(pos2(left as f32, top as f32), Vec2::splat(side as f32)))
+            (sheet, self.rect_of(pos2(left as f32, top as f32), Vec2::splat(side as f32)))
         });
-        if let Some(texture) = &self.textures.picture {
+        if let Some(sheet) = &self.textures.picture {
             // What lies under the patch need not be drawn.
             let parts = patch.as_ref().map_or_else(|| vec![place], |(_, patch)| around(place, *patch).to_vec());
-            for part in parts {
-                show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
-            }
+            parts.into_iter().for_each(|part| self.show(painter, sheet, place, part));
         }
-        if let Some((texture, patch)) = patch {
+        if let Some((sheet, patch)) = patch {
             // A region may reach beyond the picture.
-            show(texture.id(), patch, &painter.with_clip_rect(place.intersect(painter.clip_rect())));
+            self.show(painter, sheet, patch, place.intersect(patch));
         }
         let mask = self.textures.mask.as_ref().zip(self.textures.marked);
-        if let Some((texture, marked)) = mask.filter(|_| making.waiting().is_none()) {
+        if let Some((sheet, marked)) = mask.filter(|_| making.waiting().is_none()) {
             let Bounds { left, top, right, bottom } = marked;
-            let part = Rect::from_min_max(pos2(left as f32, top as f32), pos2(right as f32, bottom as f32));
-            let part = Rect::from_min_max(self.to_screen(part.min), self.to_screen(part.max));
-            // All of it is seen through the part that has something.
-            show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
+            let size = vec2((right - left) as f32, (bottom - top) as f32);
+            self.show(painter, sheet, place, self.rect_of(pos2(left as f32, top as f32), size));
         }
-        if let Some(texture) = self.textures.original.as_ref().filter(|_| before > 0.0) {
+        if let Some(sheet) = self.textures.original.as_ref().filter(|_| before > 0.0) {
             let part = Rect::from_min_size(place.min, vec2(place.width() * before, place.height()));
-            show(texture.id(), place, &painter.with_clip_rect(part.intersect(painter.clip_rect())));
+            self.show(painter, sheet, place, part);
             if before < 1.0 {
                 let stroke = Stroke::new(2.0, Color32::WHITE);
                 painter.vline(part.right(), part.y_range(), stroke);
+            }
+        }
+    }
+
+    /// Draws what of a sheet, stretched over `place`, lies within `part`.
+    fn show(&self, painter: &Painter, sheet: &Sheet, place: Rect, part: Rect) {
+        let part = part.intersect(painter.clip_rect());
+        if !part.is_positive() {
+            return;
+        }
+        let (id, scale) = (sheet.texture.id(), painter.pixels_per_point());
+        let quad =
+            self.quads.as_ref().filter(|_| !sheet.is_fresh).and_then(|quads| quads.shape(id, place, part, scale));
+        match quad {
+            Some(quad) => {
+                painter.add(quad);
+            }
+            None => {
+                let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+                painter.with_clip_rect(part).image(id, place, whole, Color32::WHITE);
             }
         }
     }

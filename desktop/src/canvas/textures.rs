@@ -1,6 +1,6 @@
 //! What of a document is on the graphics device. Only what changed is sent again.
 
-use eframe::egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
+use eframe::egui::{Color32, ColorImage, Context, ImageData, TextureHandle, TextureOptions};
 use firefall_core::image::mask::Bounds;
 use firefall_core::image::{Mask, Picture, resized};
 
@@ -11,14 +11,27 @@ use crate::making::Making;
 /// From here on single pixels are shown as squares.
 const CRISP: f32 = 4.0;
 
+/// One of them.
+pub(super) struct Sheet {
+    pub(super) texture: TextureHandle,
+    /// Whether all of it was sent in this frame: only egui knows then where it is.
+    pub(super) is_fresh: bool,
+}
+
+impl Sheet {
+    fn new(ctx: &Context, name: &str, image: impl Into<ImageData>, options: TextureOptions) -> Self {
+        Self { texture: ctx.load_texture(name, image, options), is_fresh: true }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Textures {
-    pub(super) picture: Option<TextureHandle>,
-    pub(super) original: Option<TextureHandle>,
-    pub(super) mask: Option<TextureHandle>,
+    pub(super) picture: Option<Sheet>,
+    pub(super) original: Option<Sheet>,
+    pub(super) mask: Option<Sheet>,
     /// Outside of this nothing of the mask is seen.
     pub(super) marked: Option<Bounds>,
-    pub(super) patch: Option<TextureHandle>,
+    pub(super) patch: Option<Sheet>,
     overlay: Option<Overlay>,
     crisp: bool,
     /// Of the picture that they show.
@@ -36,6 +49,9 @@ pub(super) struct Look {
 
 impl Textures {
     pub(super) fn update(&mut self, ctx: &Context, document: &mut Document, making: &Making, look: &Look) {
+        for sheet in [&mut self.picture, &mut self.original, &mut self.mask, &mut self.patch].into_iter().flatten() {
+            sheet.is_fresh = false;
+        }
         let (overlay, crisp) = (look.overlay, look.zoom >= CRISP);
         let most = ctx.input(|input| input.max_texture_side);
         let dirty = document.take_dirty();
@@ -48,28 +64,32 @@ impl Textures {
         }
         if look.original && self.original.is_none() {
             let image = picture_image(document.original(), most);
-            self.original = Some(ctx.load_texture("original", image, options));
+            self.original = Some(Sheet::new(ctx, "original", image, options));
         }
         let changed = dirty.and_then(|dirty| dirty.picture);
         let fits = width.max(height) <= most;
         match (&mut self.picture, changed) {
-            (Some(texture), Some(bounds)) if fits && !anew => {
+            (Some(sheet), Some(bounds)) if fits && !anew => {
                 let part = part_of(document.picture(), bounds);
-                texture.set_partial([bounds.left, bounds.top], part, options);
+                sheet.texture.set_partial([bounds.left, bounds.top], part, options);
             }
             (Some(_), None) if !anew => {}
-            (slot, _) => *slot = Some(ctx.load_texture("picture", picture_image(document.picture(), most), options)),
+            (slot, _) => *slot = Some(Sheet::new(ctx, "picture", picture_image(document.picture(), most), options)),
         }
         let changed = dirty.and_then(|dirty| dirty.mask);
         let looks_other = self.overlay != Some(overlay) || anew || overlay.outline;
         match (&mut self.mask, changed) {
-            (Some(texture), Some(bounds)) if fits && !looks_other => {
-                texture.set_partial([bounds.left, bounds.top], mask_part(document.mask(), bounds, overlay), options);
+            (Some(sheet), Some(bounds)) if fits && !looks_other => {
+                sheet.texture.set_partial(
+                    [bounds.left, bounds.top],
+                    mask_part(document.mask(), bounds, overlay),
+                    options,
+                );
                 self.marked = united(self.marked, Some(bounds));
             }
             (Some(_), None) if !looks_other || (self.overlay == Some(overlay) && !anew) => {}
             (slot, _) => {
-                *slot = Some(ctx.load_texture("mask", mask_image(document.mask(), overlay, most), options));
+                *slot = Some(Sheet::new(ctx, "mask", mask_image(document.mask(), overlay, most), options));
                 self.marked = marked(document.mask());
             }
         }
@@ -84,8 +104,7 @@ impl Textures {
         };
         match &mut self.patch {
             Some(_) if self.patch_of == *number => {}
-            Some(texture) => texture.set(image.clone(), options),
-            None => self.patch = Some(ctx.load_texture("patch", image.clone(), options)),
+            _ => self.patch = Some(Sheet::new(ctx, "patch", image.clone(), options)),
         }
         self.patch_of = *number;
     }

@@ -33,7 +33,7 @@ fn the_canvas_shows_picture_mask_patch_and_original() {
     let data = tempfile::tempdir().unwrap();
     let place = data.path().join("gray.png");
     image::RgbImage::from_pixel(512, 512, image::Rgb([255, 255, 255])).save(&place).unwrap();
-    let mut window = window(data.path(), Some(&place));
+    let mut window = open(Harness::builder().wgpu(), data.path(), Some(&place));
     until(&mut window, |window| picture(window).width == 512);
     leave_fields(&mut window);
     window.run_steps(2);

@@ -4,13 +4,14 @@ mod drawn;
 mod faults;
 mod large;
 mod questions;
+mod rows;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
-use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, HarnessBuilder};
 use firefall_cli::device::DeviceChoice;
 use firefall_core::diffusion::Resampling;
 use firefall_core::image::{Mask, Picture};
@@ -20,6 +21,10 @@ use crate::{App, Options};
 type Window = Harness<'static, App>;
 
 fn window(data: &Path, picture: Option<&Path>) -> Window {
+    open(Harness::builder(), data, picture)
+}
+
+fn open(builder: HarnessBuilder<App>, data: &Path, picture: Option<&Path>) -> Window {
     let options = Options {
         picture: picture.map(Path::to_owned),
         model: None,
@@ -27,7 +32,7 @@ fn window(data: &Path, picture: Option<&Path>) -> Window {
         data: data.to_owned(),
         verbose: false,
     };
-    let mut window = Harness::builder()
+    let mut window = builder
         .with_size(vec2(1200.0, 800.0))
         .with_max_steps(64)
         .build_eframe(move |cc| App::new(cc, options).unwrap());
