@@ -26,8 +26,17 @@ impl Display {
     pub(super) fn open(scratch: &Path) -> Result<Self> {
         let [width, height] = SIZE;
         let mut command = Command::new("Xvfb");
-        // The server says on stdout which number was free.
-        command.args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", &format!("{width}x{height}x24")]);
+        // The server says on stdout which number was free, and does not begin anew whenever the last program has gone.
+        command.args([
+            "-displayfd",
+            "1",
+            "-noreset",
+            "-nolisten",
+            "tcp",
+            "-screen",
+            "0",
+            &format!("{width}x{height}x24"),
+        ]);
         command.arg("-fbdir").arg(scratch).stdin(Stdio::null()).stdout(Stdio::piped());
         let log = File::create(scratch.join("xvfb.log"))?;
         let mut server = command.stderr(log).spawn().context("cannot start Xvfb")?;
@@ -123,6 +132,11 @@ impl Image {
     pub(super) fn at(&self, [x, y]: [usize; 2]) -> [u8; 3] {
         let i = 3 * (y * self.size[0] + x);
         [self.rgb[i], self.rgb[i + 1], self.rgb[i + 2]]
+    }
+
+    /// What lies between two corners.
+    pub(super) fn part(&self, from: [usize; 2], to: [usize; 2]) -> Self {
+        Self::of([to[0] - from[0], to[1] - from[1]], |x, y| self.at([from[0] + x, from[1] + y]))
     }
 
     /// All places.

@@ -63,6 +63,16 @@ impl<'a> Hand<'a> {
         self.tool(&["key", key]).map(drop)
     }
 
+    /// Presses a key and keeps it down.
+    pub(super) fn hold(&self, key: &str) -> Result<()> {
+        self.tool(&["keydown", key]).map(drop)
+    }
+
+    /// Lets go of a key.
+    pub(super) fn let_go(&self, key: &str) -> Result<()> {
+        self.tool(&["keyup", key]).map(drop)
+    }
+
     /// Types.
     pub(super) fn write(&self, text: &str) -> Result<()> {
         self.tool(&["type", "--delay", "15", text]).map(drop)

@@ -26,6 +26,8 @@ use crate::test::programs;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long before what was done is done once more: events that come before a window listens are lost.
 const AGAIN: Duration = Duration::from_secs(6);
+/// A canvas that is the same after this long is still.
+const STILL: Duration = Duration::from_millis(600);
 /// How often the program is killed.
 const KILLS: usize = 10;
 /// The picture that is painted in, pixels.
@@ -87,6 +89,23 @@ impl Stage {
         let place = self.path(&format!("shots/{name}.png"));
         self.display.look()?.save(&place)?;
         Ok(place)
+    }
+
+    /// The middle of the canvas, as it is on the screen.
+    fn canvas(&self) -> Result<Image> {
+        Ok(self.display.look()?.part([400, 200], [980, 600]))
+    }
+
+    /// The same once nothing there moves any more.
+    fn still_canvas(&self) -> Result<Image> {
+        let mut now = self.canvas()?;
+        let still = || {
+            sleep(STILL);
+            let before = std::mem::replace(&mut now, self.canvas()?);
+            Ok(before == now)
+        };
+        until("the canvas is still", || Ok(()), still)?;
+        Ok(now)
     }
 
     fn hand(&self) -> Hand<'_> {
@@ -152,12 +171,11 @@ impl Stage {
             },
             || Ok(history.is_file()),
         )?;
-        hand.key("ctrl+s")?;
-        program.hears("Asks for a path")?;
-        hand.key("ctrl+a")?;
-        hand.write(&saved.to_string_lossy())?;
-        hand.key("Return")?;
-        program.hears(&format!("Saved {}", saved.display()))?;
+        let now = self.still_canvas()?;
+        until("the picture is shown as it was", || hand.hold("Tab"), || Ok(self.canvas()? != now))?;
+        hand.let_go("Tab")?;
+        until("the picture is shown as it is", || Ok(()), || Ok(self.canvas()? == now))?;
+        save(&hand, &mut program, &saved)?;
         self.shot("saved")?;
 
         let after = Image::open(&saved)?;
@@ -236,17 +254,22 @@ impl Stage {
         let hand = self.hand();
         hand.stroke([[600, 400], [640, 420], [690, 400]])?;
         program.hears("No space left on device")?;
-        hand.key("ctrl+s")?;
-        program.hears("Asks for a path")?;
-        hand.key("ctrl+a")?;
-        hand.write(&saved.to_string_lossy())?;
-        hand.key("Return")?;
-        program.hears(&format!("Saved {}", saved.display()))?;
+        save(&hand, &mut program, &saved)?;
         self.shot("full")?;
         ensure!(Image::open(&saved)? == Image::open(&picture)?, "what was saved elsewhere is not the picture");
         hand.key("ctrl+q")?;
         program.ends()
     }
+}
+
+/// Saves under a name that is typed: on this display there is nothing to choose it with.
+fn save(hand: &Hand<'_>, program: &mut Program<'_>, place: &Path) -> Result<()> {
+    hand.key("ctrl+s")?;
+    program.hears("Asks for a path")?;
+    hand.key("ctrl+a")?;
+    hand.write(&place.to_string_lossy())?;
+    hand.key("Return")?;
+    program.hears(&format!("Saved {}", place.display())).map(drop)
 }
 
 /// The mask's colour, half over white.
