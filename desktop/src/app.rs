@@ -282,7 +282,7 @@ impl App {
             Outcome::Folder { what: Folder::Run, path } => self.classroom.lesson.out = path,
             Outcome::Folder { what: Folder::Pictures, path } => self.classroom.lesson.data = Some(path),
             Outcome::Edited { edit, origin } => self.edited(edit, origin),
-            Outcome::Patch { number, image } => self.making.take_patch(number, image),
+            Outcome::Patch { shown } => self.making.take_patch(shown),
             Outcome::NoDialog { purpose, suggested } => self.typing = Some(Typing::new(purpose, &suggested)),
             Outcome::Failed(why) => {
                 self.ask_again();

@@ -107,10 +107,10 @@ impl Making {
         Some(wanted)
     }
 
-    /// A patch is there.
-    pub(crate) fn take_patch(&mut self, number: u64, image: ColorImage) {
+    /// A patch is there, or cannot be had.
+    pub(crate) fn take_patch(&mut self, shown: Option<(u64, ColorImage)>) {
         self.is_asking = false;
-        if number > self.gone && !self.variations.is_empty() {
+        if let Some((number, image)) = shown.filter(|(number, _)| *number > self.gone && !self.variations.is_empty()) {
             self.patch = Some((number, Arc::new(image)));
         }
     }
@@ -272,12 +272,12 @@ mod tests {
         step(&mut making);
         step(&mut making);
         assert!(making.wants_patch().is_none(), "one at a time");
-        making.take_patch(first, image());
+        making.take_patch(Some((first, image())));
         assert_eq!(making.patch.as_ref().unwrap().0, first);
         let (second, ..) = making.wants_patch().unwrap();
         assert!(second > first);
         making.discard();
-        making.take_patch(second, image());
+        making.take_patch(Some((second, image())));
         assert!(making.patch.is_none() && making.wants_patch().is_none());
         making.begin(2, 10);
         making.began(2, batch());

@@ -63,7 +63,8 @@ impl App {
     pub(crate) fn show_picture(&mut self, picture: Picture, source: Option<PathBuf>, origin: Origin) {
         let next = Next { picture, source, origin, is_saving: false };
         self.document.end_stroke();
-        if self.document.is_unsaved() || self.is_editing {
+        let is_making = self.making.run.is_some() || self.making.waiting().is_some();
+        if self.document.is_unsaved() || self.is_editing || is_making {
             self.next = Some(next);
         } else {
             self.replace(next);

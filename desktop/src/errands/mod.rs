@@ -41,8 +41,8 @@ pub(crate) enum Outcome {
     Folder { what: Folder, path: PathBuf },
     /// An edit was worked out, or why not; that of an accepted picture has its origin.
     Edited { edit: Result<Edit, String>, origin: Option<Origin> },
-    /// What the canvas shows of a variation, with the number under which it was asked for.
-    Patch { number: u64, image: ColorImage },
+    /// What the canvas shows of a variation, with the number under which it was asked for, if it could be worked out.
+    Patch { shown: Option<(u64, ColorImage)> },
     /// The system has no dialog to choose a path with.
     NoDialog { purpose: Purpose, suggested: PathBuf },
     /// It did not work, in a sentence.
@@ -80,15 +80,20 @@ impl Errands {
     }
 
     fn run(&self, work: impl FnOnce() -> Result<Outcome> + Send + 'static) {
+        self.spawn(move || work().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"))), Outcome::Failed);
+    }
+
+    /// Does work that ends in an outcome whatever happens: `failed` makes one where the work was not done.
+    fn spawn(&self, work: impl FnOnce() -> Outcome + Send + 'static, failed: fn(String) -> Outcome) {
         let (send, context) = (self.send.clone(), self.context.clone());
         let errand = move || {
-            let outcome = caught(work).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+            let outcome = caught(|| Ok(work())).unwrap_or_else(|error| failed(format!("{error:#}")));
             // A window that has gone needs no outcome.
             let _ = send.send(outcome);
             context.request_repaint();
         };
         if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(errand) {
-            let _ = self.send.send(Outcome::Failed(format!("the system has no thread to give: {error}")));
+            let _ = self.send.send(failed(format!("the system has no thread to give: {error}")));
         }
     }
 
@@ -148,17 +153,20 @@ impl Errands {
     }
 
     fn edit(&self, origin: Option<Origin>, work: impl FnOnce() -> Result<Edit> + Send + 'static) {
-        self.run(move || Ok(Outcome::Edited { edit: caught(work).map_err(|error| format!("{error:#}")), origin }));
+        let work = move || Outcome::Edited { edit: work().map_err(|error| format!("{error:#}")), origin };
+        self.spawn(work, |why| Outcome::Edited { edit: Err(why), origin: None });
     }
 
     /// Works out what the canvas shows of a variation.
     pub(crate) fn patch(&self, number: u64, job: Arc<Job>, painted: Arc<Picture>) {
-        self.run(move || {
+        let work = move || {
             let blended = (job.region().side <= BLENDED).then(|| job.patch(&painted));
             let shown = blended.as_ref().unwrap_or(&painted);
             let image = ColorImage::from_rgb([shown.width, shown.height], &shown.rgb);
-            Ok(Outcome::Patch { number, image })
-        });
+            Outcome::Patch { shown: Some((number, image)) }
+        };
+        // The next one may come.
+        self.spawn(work, |_| Outcome::Patch { shown: None });
     }
 }
 

@@ -44,6 +44,23 @@ fn another_picture_comes_after_a_question() {
 }
 
 #[test]
+fn what_is_being_made_does_not_go_without_a_word() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = window(data.path(), None);
+    write(&mut window, "a red star");
+    quick(&mut window);
+    key(&mut window, Modifiers::COMMAND, Key::Enter);
+    click(&mut window, "New");
+    assert!(says(&window, "Another picture takes the place"));
+    click(&mut window, "Stay here");
+    until(&mut window, |window| window.state().making.is_done);
+    assert_eq!(window.state().making.variations.len(), 2, "it went on");
+    click(&mut window, "New");
+    click(&mut window, "Go on without saving");
+    assert!(window.state().making.variations.is_empty() && !says(&window, "Another picture"));
+}
+
+#[test]
 fn what_is_saved_first_makes_room_and_a_failure_does_not() {
     let data = tempfile::tempdir().unwrap();
     let mut window = stroked(data.path());
