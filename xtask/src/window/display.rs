@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::shell::succeeds;
+
 /// Of the screen, which the window fills.
 pub(super) const SIZE: [usize; 2] = [1280, 820];
 
@@ -65,8 +67,11 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        // It may have gone by itself.
-        let _ = self.server.kill();
+        // Asked to end, it gives its number back; it may have gone by itself.
+        let asked = succeeds(Command::new("kill").arg(self.server.id().to_string()));
+        if !asked {
+            let _ = self.server.kill();
+        }
         let _ = self.server.wait();
     }
 }
