@@ -239,6 +239,11 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
+    /// Begin with the weights and words of the model in this folder, which must be of the same build ("shipped" is the
+    /// model in the program); with --stages, the parts that are not trained stay as they are
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
+
     /// Only these parts of the model, e.g. "text-and-base,sr" [default: all, in order]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::stage_name)]
     pub stages: Vec<String>,

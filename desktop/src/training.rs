@@ -82,7 +82,7 @@ impl Lesson {
             let folder = std::path::absolute(folder).with_context(|| format!("no folder {}", folder.display()))?;
             config.data = Data::Folder(folder);
         }
-        let run = TrainRun::open(config, &self.out, &RunOptions { stages: Vec::new(), resume }, device)?;
+        let run = TrainRun::open(config, &self.out, &RunOptions { resume, ..RunOptions::default() }, device)?;
         let warnings = run.warnings().to_vec();
         Ok((run, warnings))
     }

@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 118] = [
+const NOTES: [Note; 119] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -149,6 +149,7 @@ const NOTES: [Note; 118] = [
     ("kinds", "detailed", "a small red circle in the top left on a blue background"),
     ("kinds", "detailed_pair", "a small red circle and a big blue star on a white background"),
     ("kinds", "gathering", "two small red circles and a blue star"),
+    ("kinds", "empty", "on a white background, and nothing on it"),
 ];
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ fn tree(mut config: TrainConfig, wanted: &TrainConfig) -> Value {
 }
 
 /// The first key, in the order of their names, that two configs do not share, and its values.
-fn difference(found: &Value, wanted: &Value, key: &str) -> Option<String> {
+pub(super) fn difference(found: &Value, wanted: &Value, key: &str) -> Option<String> {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) if found.keys().eq(wanted.keys()) => {
             let dot = if key.is_empty() { "" } else { "." };

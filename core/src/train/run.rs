@@ -8,6 +8,7 @@
 //! | `metrics.jsonl` | a line for every few steps |
 //! | `model/` | what is trained so far, as a model that can be sampled; stages trained earlier stay in it |
 //! | `pictures.sha256` | of pictures and captions, where they come from a folder |
+//! | `begun.sha256` | of the model it began with, where that was one; its weights are the checkpoints of step 0 |
 //! | `lock` | held while a run works here |
 
 use std::collections::VecDeque;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::checkpoint::{self, CheckpointError};
 use super::config::{Data, TrainConfig};
 use super::data::Place;
-use super::folder::{Folder, FolderError, METRICS};
+use super::folder::{Folder, FolderError, METRICS, difference};
 use super::pictures::{PictureFolder, PicturesError};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, ModelError, Stage};
@@ -32,6 +34,8 @@ use crate::world::{Mix, draw};
 
 /// Tells which pictures a run learns from.
 const PICTURES: &str = "pictures.sha256";
+/// Tells which model a run began with.
+const BEGUN: &str = "begun.sha256";
 /// Captions the tokenizer is made from.
 const TOKENIZER_CAPTIONS: u64 = 20_000;
 
@@ -118,6 +122,17 @@ pub enum TrainError {
     /// The tokenizer cannot be made or read.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A model to begin with that is another than the config describes.
+    #[error("the model to begin with has another {what} than the config: {difference}")]
+    Begin {
+        /// Which part.
+        what: String,
+        /// A key that differs, with both values.
+        difference: String,
+    },
+    /// A run that was killed before the weights it was to begin with were in its folder.
+    #[error("the run was stopped before it had taken over the model to begin with; begin it anew in another folder")]
+    NotBegun,
     /// A later stage before an earlier one.
     #[error("stage {stage} needs stage {} trained to its end first", stage - 1)]
     Order {
@@ -146,6 +161,9 @@ pub struct RunOptions {
     pub stages: Vec<usize>,
     /// Go on from what the folder has; without it the folder must have nothing.
     pub resume: bool,
+    /// A new run begins with this model's tokenizer and weights instead of its own. Stages that it does not train keep
+    /// them.
+    pub from: Option<Arc<Model>>,
 }
 
 /// A run at work.
@@ -157,6 +175,8 @@ pub struct TrainRun {
     device: Device,
     words: Words,
     pictures: Option<PictureFolder>,
+    /// What to begin with, until that has been done.
+    from: Option<Arc<Model>>,
     /// What is trained so far: the encoder of the first stage, and the network of each.
     done: Vec<Networks>,
     left: VecDeque<usize>,
@@ -173,7 +193,8 @@ impl TrainRun {
     /// Opens the folder and locks it.
     ///
     /// # Errors
-    /// If the config makes no sense, the folder holds another run, or one is at work there.
+    /// If the config makes no sense, the model to begin with does not fit it, the folder holds another run, or one is at
+    /// work there.
     pub fn open(config: TrainConfig, out: &Path, options: &RunOptions, device: &Device) -> Result<Self, TrainError> {
         config.validate().map_err(TrainError::Config)?;
         let stages = config.stages.len();
@@ -181,6 +202,9 @@ impl TrainRun {
             return Err(TrainError::Config(format!("there is no stage {stage}; this model has {stages}")));
         }
         let largest = config.model.stages.iter().map(|stage| stage.size).max().unwrap_or(1);
+        if let Some(model) = &options.from {
+            begins_with(&config.model, &model.config)?;
+        }
         // Before the folder of the run is made: nothing is begun without pictures.
         let pictures = match &config.data {
             Data::Shapes => None,
@@ -188,10 +212,16 @@ impl TrainRun {
         };
         let json = serde_json::to_string_pretty(&config).map_err(|e| TrainError::Config(e.to_string()))?;
         let folder = Folder::open(out, &json, options.resume)?;
+        if let Some(model) = &options.from {
+            folder.write(BEGUN, model.hash.as_bytes())?;
+        }
         let tokenizer = match folder.read_optional("tokenizer.json")? {
             Some(bytes) => Tokenizer::from_bytes(&bytes)?,
             None => {
-                let bytes = tokenizer(&config, pictures.as_ref())?;
+                let bytes = match &options.from {
+                    Some(model) => model.text.tokenizer.to_bytes()?,
+                    None => tokenizer(&config, pictures.as_ref())?,
+                };
                 folder.write("tokenizer.json", &bytes)?;
                 Tokenizer::from_bytes(&bytes)?
             }
@@ -207,7 +237,20 @@ impl TrainRun {
         warnings.extend(outdated(&config, &folder, &left));
         let device = device.clone();
         let (done, later, losses, current) = (Vec::new(), Vec::new(), Vec::new(), None);
-        Ok(Self { config, json, folder, device, words, pictures, done, left, current, later, warnings, losses })
+        let from = options.from.clone();
+        Ok(Self { config, json, folder, device, words, pictures, from, done, left, current, later, warnings, losses })
+    }
+
+    /// Makes the weights of `model` the checkpoints of step 0.
+    async fn begin_with(&mut self, model: &Model) -> Result<(), TrainError> {
+        for (index, stage) in model.stages.iter().enumerate() {
+            let mut trainer = self.fresh(index);
+            let t5 = trainer.networks.t5.is_some().then(|| model.text.t5.clone());
+            trainer.begin_with(Networks { t5, unet: stage.unet.clone() });
+            let bytes = checkpoint::save(&trainer, &self.json).await?;
+            self.folder.write_checkpoint(index, 0, &bytes, self.config.keep_checkpoints)?;
+        }
+        Ok(())
     }
 
     /// What should be known before the run goes on, each a sentence without its full stop: captions that are cut,
@@ -298,11 +341,16 @@ impl TrainRun {
 
     /// Begins the next stage, or takes it up; stages that need no training are read and passed over.
     async fn start(&mut self) -> Result<Option<TrainEvent>, TrainError> {
+        if let Some(model) = self.from.take() {
+            self.begin_with(&model).await?;
+        }
         let Some(index) = self.left.pop_front() else { return Ok(None) };
         while self.done.len() < index {
             let stage = self.done.len();
             let trainer = self.trainer(stage)?;
-            if trainer.step < self.config.stages[stage].steps {
+            // A stage that began with a model's weights may keep them.
+            let kept = trainer.step == 0 && self.folder.has_checkpoint(stage);
+            if trainer.step < self.config.stages[stage].steps && !kept {
                 return Err(TrainError::Order { stage: index + 1 });
             }
             self.finish(stage, trainer.averaged());
@@ -334,15 +382,22 @@ impl TrainRun {
 
     /// A stage as the folder has it.
     fn trainer(&self, index: usize) -> Result<Trainer, TrainError> {
-        let text = (index == 0).then_some(&self.config.model.text);
-        let seed = self.config.seed.wrapping_add(index as u64);
-        let method = self.config.stages[index].optim.method;
-        let mut trainer = Trainer::new(seed, &self.config.model.stages[index], text, method, &self.device);
+        let mut trainer = self.fresh(index);
         if let Some((name, bytes)) = self.folder.latest_checkpoint(index)? {
             let file = WeightFile::parse(name, bytes).map_err(CheckpointError::from)?;
             checkpoint::restore(&mut trainer, &file)?;
+        } else if self.folder.read_optional(BEGUN)?.is_some() {
+            return Err(TrainError::NotBegun);
         }
         Ok(trainer)
+    }
+
+    /// A stage before its first step.
+    fn fresh(&self, index: usize) -> Trainer {
+        let text = (index == 0).then_some(&self.config.model.text);
+        let seed = self.config.seed.wrapping_add(index as u64);
+        let method = self.config.stages[index].optim.method;
+        Trainer::new(seed, &self.config.model.stages[index], text, method, &self.device)
     }
 
     fn finish(&mut self, index: usize, networks: Networks) {
@@ -377,6 +432,20 @@ impl TrainRun {
         self.folder.append(METRICS, &line)?;
         Ok(metrics)
     }
+}
+
+/// Whether a run of `config` can begin with the weights of a model of `found`.
+fn begins_with(config: &ModelConfig, found: &ModelConfig) -> Result<(), TrainError> {
+    let same = |what: &str, found: Value, wanted: Value| match difference(&found, &wanted, "") {
+        Some(difference) => Err(TrainError::Begin { what: what.to_owned(), difference }),
+        None => Ok(()),
+    };
+    same("text encoder", json!(found.text), json!(config.text))?;
+    same("number of stages", json!(found.stages.len()), json!(config.stages.len()))?;
+    for (i, (found, wanted)) in found.stages.iter().zip(&config.stages).enumerate() {
+        same(&format!("network in stage {}", i + 1), json!(found.unet), json!(wanted.unet))?;
+    }
+    Ok(())
 }
 
 fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a PictureFolder>, index: usize) -> Place<'a> {

@@ -98,6 +98,12 @@ impl Trainer {
         }
     }
 
+    /// Takes the weights of `networks` for its own and for the average's, before the first step.
+    pub fn begin_with(&mut self, networks: Networks) {
+        self.ema = Ema::new(values(&networks));
+        self.networks = networks;
+    }
+
     /// The averaged networks, outside any graph.
     #[must_use]
     pub fn averaged(&self) -> Networks {

@@ -1,11 +1,12 @@
 //! Captions: the grammar that puts a statement into words.
 //!
 //! ```text
-//! caption    = things [background] ["."]
+//! caption    = things [background] ["."] | nothing ["."]
 //! things     = thing | thing "and" thing | thing relation thing
 //! thing      = number [size] [colour] shape [region]
 //! number     = "a" | "an" | "the" | "one" … "five" | "2" … "5"
 //! background = "on a" colour "background" | "over" colour | "," colour "background"
+//! nothing    = "on a" colour "background" | "a" colour "background" | "nothing on a" colour "background"
 //! ```
 //!
 //! Every choice has a plain form, its first; each departs from it with the probability of [`Mix::synonyms`].
@@ -68,8 +69,13 @@ impl Statement {
 impl Voice<'_> {
     fn speak(mut self, statement: &Statement) -> String {
         let mut text = self.things(statement);
-        if let Some(colour) = self.told(statement.background, Omission::Background) {
-            text.push_str(&self.background(colour));
+        match statement.background {
+            Some(colour) if statement.groups.is_empty() => text = self.nothing(colour),
+            background => {
+                if let Some(colour) = self.told(background, Omission::Background) {
+                    text.push_str(&self.background(colour));
+                }
+            }
         }
         if self.departs()
             && let Some(first) = text.get_mut(..1)
@@ -130,6 +136,13 @@ impl Voice<'_> {
         forms[form].clone()
     }
 
+    /// A background and no more, which is not left out: there is nothing else to say.
+    fn nothing(&mut self, colour: Colour) -> String {
+        let word = self.word(colour.words());
+        let start = self.word(&["on ", "", "nothing on "]);
+        format!("{start}{} {word} background", article(word))
+    }
+
     /// The attribute, unless it is the one that is left out.
     fn told<T>(&self, attribute: Option<T>, as_omission: Omission) -> Option<T> {
         attribute.filter(|_| self.omission != Some(as_omission))
@@ -180,6 +193,8 @@ mod tests {
         let three =
             Statement { groups: vec![Group::of(3, Colour::Red, Shape::Cross)], relation: None, background: None };
         assert_eq!(three.plain(), "three red crosses");
+        let nothing = Statement { groups: Vec::new(), relation: None, background: Some(Colour::White) };
+        assert_eq!(nothing.plain(), "on a white background");
         assert_eq!(rich().plain(), "a small gray circle above an orange 8 in the top left on a blue background");
     }
 

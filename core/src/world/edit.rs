@@ -10,7 +10,7 @@ use crate::noise::Stream;
 /// Side of the pictures.
 const SIDE: usize = 128;
 /// How much wider than what it covers a mask is, for an object that goes and for one that comes.
-const ROOM: [f64; 2] = [1.15, 1.4];
+const ROOM: [f64; 2] = [1.15, 2.0];
 /// How far an object may reach beyond its mask, in sides: the blend is as wide.
 const SLACK: f64 = 0.04;
 

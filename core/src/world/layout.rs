@@ -23,11 +23,12 @@ impl Statement {
     /// time and any other colour otherwise; all else is drawn uniformly.
     ///
     /// # Errors
-    /// If the statement is [inconsistent](Self::is_consistent), has more than five objects or more big ones than a
-    /// scene may have, or asks for more than fits.
+    /// If the statement is [inconsistent](Self::is_consistent), has more than five objects, none in a group, or more big
+    /// ones than a scene may have, or asks for more than fits.
     pub fn scene(&self, stream: &mut Stream) -> Result<Scene, Unplaceable> {
         let unplaceable = || Unplaceable { statement: self.clone() };
-        if !(1..=MOST_OBJECTS).contains(&self.number()) || !self.is_consistent() {
+        let none = self.groups.iter().any(|group| group.count == 0);
+        if none || self.number() > MOST_OBJECTS || !self.is_consistent() {
             return Err(unplaceable());
         }
         let background = self.background.unwrap_or_else(|| self.free_background(stream));

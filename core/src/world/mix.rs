@@ -28,6 +28,8 @@ pub struct Kinds {
     pub detailed_pair: f64,
     /// "two small red circles and a blue star"
     pub gathering: f64,
+    /// "a white background": nothing on it, as where an object is to be removed
+    pub empty: f64,
 }
 
 /// The distribution of training draws.
@@ -98,6 +100,7 @@ pub(super) enum Kind {
     Detailed,
     DetailedPair,
     Gathering,
+    Empty,
 }
 
 impl Kinds {
@@ -114,10 +117,11 @@ impl Kinds {
         detailed: 0.0,
         detailed_pair: 0.0,
         gathering: 0.0,
+        empty: 0.0,
     };
 
     /// The kinds with their fields' names and weights.
-    pub(super) fn weights(&self) -> [(Kind, &'static str, f64); 11] {
+    pub(super) fn weights(&self) -> [(Kind, &'static str, f64); 12] {
         [
             (Kind::Single, "single", self.single),
             (Kind::Background, "background", self.background),
@@ -130,12 +134,13 @@ impl Kinds {
             (Kind::Detailed, "detailed", self.detailed),
             (Kind::DetailedPair, "detailed_pair", self.detailed_pair),
             (Kind::Gathering, "gathering", self.gathering),
+            (Kind::Empty, "empty", self.empty),
         ]
     }
 }
 
 impl Default for Kinds {
-    /// Harder kinds oftener: two objects, relations and numbers are what takes long to learn.
+    /// Harder kinds oftener: two objects, relations and numbers are what takes long to learn. None is empty.
     fn default() -> Self {
         Self {
             single: 1.0,
@@ -149,6 +154,7 @@ impl Default for Kinds {
             detailed: 1.0,
             detailed_pair: 1.5,
             gathering: 1.0,
+            empty: 0.0,
         }
     }
 }

@@ -110,8 +110,9 @@ fn draw_statement(stream: &mut Stream, mix: &Mix) -> Statement {
         Kind::Detailed => return detailed(stream, mix),
         Kind::DetailedPair => detail_pair(&mut statement, stream, mix),
         Kind::Gathering => gather(&mut statement, stream, mix),
+        Kind::Empty => statement.groups.clear(),
     }
-    if kind == Kind::Background || stream.chance(mix.backgrounds) {
+    if matches!(kind, Kind::Background | Kind::Empty) || stream.chance(mix.backgrounds) {
         statement.background = Some(*stream.pick(&Colour::ALL));
     }
     statement
@@ -258,6 +259,23 @@ mod tests {
         }
         assert!(pairs.iter().all(|pair| GRAYS.contains(&pair.0) && GRAYS.contains(&pair.1)), "{pairs:?}");
         assert_eq!(pairs.len(), 6, "{pairs:?}");
+    }
+
+    #[test]
+    fn empty_is_a_background_that_is_named() {
+        let mix = Mix { kinds: Kinds { empty: 1.0, ..Kinds::NONE }, ..Mix::default() };
+        let mut captions = std::collections::HashSet::new();
+        for sample in samples(2000, mix) {
+            assert_eq!((sample.scene.check(), sample.scene.objects.len()), (Ok(()), 0));
+            assert_eq!(sample.statement.background, Some(sample.scene.background), "{sample:?}");
+            let colour = sample.scene.background;
+            let named = colour.words().iter().any(|word| sample.caption.to_lowercase().contains(word));
+            assert!(named, "{sample:?}");
+            captions.insert(sample.caption);
+        }
+        for expected in ["on a white background", "an orange background", "nothing on a red background", "Nothing"] {
+            assert!(captions.iter().any(|caption| caption.contains(expected)), "{expected}");
+        }
     }
 
     #[test]

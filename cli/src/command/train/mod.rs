@@ -33,12 +33,17 @@ const SHEET: [&str; 12] = [
     "a blue 5",
 ];
 
+/// What `--from` calls the model in the program.
+const SHIPPED: &str = "shipped";
+
 pub(super) fn run(args: &TrainArgs) -> Result<()> {
     let config = config(args)?;
     let stages = stages(args, &config)?;
     let lengths = lengths(args, &config)?;
     let (device, description) = device::open(args.device)?;
-    let options = RunOptions { stages, resume: args.resume };
+    let from =
+        args.from.as_deref().map(|from| model::load(Some(from).filter(|from| *from != Path::new(SHIPPED)), &device));
+    let options = RunOptions { stages, resume: args.resume, from: from.transpose()? };
     let mut run = TrainRun::open(config, &args.out, &options, &device)?;
     let prompts = prompts(&run);
     let sheets = args.out.join("sheets");

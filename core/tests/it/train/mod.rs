@@ -185,7 +185,7 @@ fn a_first_stage_made_longer_keeps_the_second() {
     drop(run);
     assert_eq!(model(path).stages.len(), 2);
     // The first stage alone.
-    let options = RunOptions { stages: vec![1], resume: true };
+    let options = RunOptions { stages: vec![1], resume: true, from: None };
     let events = finish(TrainRun::open(longer.clone(), path, &options, &Device::flex()).unwrap()).unwrap();
     assert_eq!(events.last().unwrap(), "done 1");
     let second = model(path);
@@ -272,7 +272,7 @@ fn what_should_be_known_is_said() {
     let run = resume(&out, &longer);
     assert!(matches!(run.warnings(), [outdated] if outdated.starts_with("stage 2 knows")), "{:?}", run.warnings());
     drop(run);
-    let only = RunOptions { stages: vec![2], resume: true };
+    let only = RunOptions { stages: vec![2], resume: true, from: None };
     let run = TrainRun::open(learns(&again, 2), &out, &only, &Device::flex()).unwrap();
     assert_eq!(run.warnings(), [""; 0]);
 
@@ -286,7 +286,7 @@ fn a_later_stage_waits_for_the_earlier() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tokenizer.json"), tokenizer()).unwrap();
     let only = |stage, resume| {
-        let options = RunOptions { stages: vec![stage], resume };
+        let options = RunOptions { stages: vec![stage], resume, from: None };
         TrainRun::open(steps(1), folder.path(), &options, &Device::flex())
     };
     let error = finish(only(2, false).unwrap()).unwrap_err();
@@ -327,4 +327,62 @@ fn a_checkpoint_holds_the_whole_trainer() {
     let [param, ema, mean, square] =
         ["param", "ema", "mean", "square"].map(|part| file.values(&format!("{part}.{last}")).unwrap());
     assert!(param != ema && mean.iter().any(|&v| v != 0.0) && square.iter().all(|&v| v >= 0.0));
+}
+
+/// The model of a run, as a folder has it.
+fn model_in(folder: &Path) -> Arc<Model> {
+    Arc::new(Model::load(|name| fs::read(folder.join(name)), &Device::flex()).unwrap())
+}
+
+#[test]
+fn a_run_may_begin_with_a_model_and_keep_parts_of_it() {
+    let first = tempfile::tempdir().unwrap();
+    finish(start(first.path(), &steps(2))).unwrap();
+    let model = model_in(&first.path().join("model"));
+    let begin = |stages: &[usize], config: &TrainConfig| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = RunOptions { stages: stages.to_vec(), resume: false, from: Some(model.clone()) };
+        let events = finish(TrainRun::open(config.clone(), folder.path(), &options, &Device::flex())?)?;
+        Ok::<_, TrainError>((events, folder))
+    };
+    // As numbers: a step that is all but none may turn the sign of a zero.
+    let file = |folder: &Path, name: &str| {
+        let bytes = fs::read(folder.join("model").join(name)).unwrap();
+        let file = WeightFile::parse(name, bytes).unwrap();
+        file.keys().map(|key| (key.to_owned(), file.values(key).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let same = |folder: &Path, name: &str| file(folder, name) == file(first.path(), name);
+    // So small a rate changes nothing, and rounding to half precision was done before.
+    let mut still = steps(1);
+    still.stages.iter_mut().for_each(|stage| stage.optim.learning_rate = 1e-40);
+    let (_, unmoved) = begin(&[], &still).unwrap();
+    // One part is trained, the others stay as they are.
+    let (events, later) = begin(&[2], &steps(1)).unwrap();
+    assert_eq!(events[0], "stage 2/2 0/1");
+    let (_, earlier) = begin(&[1], &steps(1)).unwrap();
+    for (file, kept) in [
+        ("text.safetensors", [true, true, false]),
+        ("stage1.safetensors", [true, true, false]),
+        ("stage2.safetensors", [true, false, true]),
+    ] {
+        assert_eq!([&unmoved, &later, &earlier].map(|folder| same(folder.path(), file)), kept, "{file}");
+    }
+    let words = |folder: &Path| fs::read(folder.join("tokenizer.json")).unwrap();
+    assert_eq!(words(later.path()), words(first.path()));
+    let mut other = steps(1);
+    other.model.stages[1].unet.dim = 4;
+    let error = begin(&[], &other).unwrap_err().to_string();
+    assert!(error.contains("network in stage 2 than the config: dim is 8 there and 4 here"), "{error}");
+}
+
+#[test]
+fn a_run_that_was_stopped_before_it_had_its_weights_is_not_taken_up() {
+    let first = tempfile::tempdir().unwrap();
+    finish(start(first.path(), &steps(1))).unwrap();
+    let from = Some(model_in(&first.path().join("model")));
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions { from, ..RunOptions::default() };
+    drop(TrainRun::open(steps(1), folder.path(), &options, &Device::flex()).unwrap());
+    let error = finish(resume(folder.path(), &steps(1))).unwrap_err();
+    assert!(matches!(error, TrainError::NotBegun), "{error}");
 }
