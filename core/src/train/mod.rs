@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod ema;
+mod error;
 pub mod folder;
 pub mod muon;
 pub mod optim;
@@ -22,4 +23,5 @@ pub mod run;
 pub mod trainer;
 
 pub use config::{Data, Phase, StageTraining, TrainConfig};
-pub use run::{Metrics, RunOptions, TrainError, TrainEvent, TrainRun};
+pub use error::TrainError;
+pub use run::{Metrics, RunOptions, TrainEvent, TrainRun};

@@ -11,31 +11,32 @@
 //! | `begun.sha256` | of the model it began with, where that was one; its weights are the checkpoints of step 0 |
 //! | `lock` | held while a run works here |
 
+mod begin;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
-use serde_json::{Value, json};
+
+pub use super::error::TrainError;
 
 use super::checkpoint::{self, CheckpointError};
 use super::config::{Data, TrainConfig};
 use super::data::Place;
-use super::folder::{Folder, FolderError, METRICS, difference};
-use super::pictures::{PictureFolder, PicturesError};
+use super::folder::{Folder, FolderError, METRICS};
+use super::pictures::PictureFolder;
 use super::trainer::{Networks, StepReport, Trainer, Words};
-use crate::cascade::{Model, ModelConfig, ModelError, Stage};
+use crate::cascade::{Model, ModelConfig, Stage};
 use crate::noise::{Purpose, Stream};
 use crate::text::tokenizer_training::train_tokenizer;
 use crate::text::{TextEncoder, Tokenizer, TokenizerError};
-use crate::weights::{SaveError, WeightFile};
+use crate::weights::WeightFile;
 use crate::world::{Mix, draw};
 
 /// Tells which pictures a run learns from.
 const PICTURES: &str = "pictures.sha256";
-/// Tells which model a run began with.
-const BEGUN: &str = "begun.sha256";
 /// Captions the tokenizer is made from.
 const TOKENIZER_CAPTIONS: u64 = 20_000;
 
@@ -97,63 +98,6 @@ pub struct Metrics {
     pub learning_rate: f64,
 }
 
-/// Why a run cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The config makes no sense.
-    #[error("{0}")]
-    Config(String),
-    /// The folder does not do what it should.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The pictures to learn from cannot be read.
-    #[error(transparent)]
-    Pictures(#[from] PicturesError),
-    /// A checkpoint is damaged or of another run. The run could go on from the one before, but hours of training are
-    /// not thrown away unasked.
-    #[error("{0}; without this file the run goes on from the checkpoint before it")]
-    Checkpoint(#[from] CheckpointError),
-    /// Weights cannot be saved.
-    #[error("{0}; the last checkpoint is kept")]
-    Save(#[from] SaveError),
-    /// The model cannot be put together.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The tokenizer cannot be made or read.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// A model to begin with that is another than the config describes.
-    #[error("the model to begin with has another {what} than the config: {difference}")]
-    Begin {
-        /// Which part.
-        what: String,
-        /// A key that differs, with both values.
-        difference: String,
-    },
-    /// A run that was killed before the weights it was to begin with were in its folder.
-    #[error("the run was stopped before it had taken over the model to begin with; begin it anew in another folder")]
-    NotBegun,
-    /// A later stage before an earlier one.
-    #[error("stage {stage} needs stage {} trained to its end first", stage - 1)]
-    Order {
-        /// The stage that was asked for.
-        stage: usize,
-    },
-    /// Training went astray.
-    #[error("the loss is {loss} after step {step} of stage {stage}; the last checkpoint is kept")]
-    Diverged {
-        /// The stage, from 1.
-        stage: usize,
-        /// The step.
-        step: u64,
-        /// What it is.
-        loss: f64,
-    },
-    /// The device failed.
-    #[error("the device failed: {0}")]
-    Device(String),
-}
-
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
@@ -203,7 +147,7 @@ impl TrainRun {
         }
         let largest = config.model.stages.iter().map(|stage| stage.size).max().unwrap_or(1);
         if let Some(model) = &options.from {
-            begins_with(&config.model, &model.config)?;
+            begin::fits(&config.model, &model.config)?;
         }
         // Before the folder of the run is made: nothing is begun without pictures.
         let pictures = match &config.data {
@@ -213,7 +157,7 @@ impl TrainRun {
         let json = serde_json::to_string_pretty(&config).map_err(|e| TrainError::Config(e.to_string()))?;
         let folder = Folder::open(out, &json, options.resume)?;
         if let Some(model) = &options.from {
-            folder.write(BEGUN, model.hash.as_bytes())?;
+            begin::note(&folder, model)?;
         }
         let tokenizer = match folder.read_optional("tokenizer.json")? {
             Some(bytes) => Tokenizer::from_bytes(&bytes)?,
@@ -239,18 +183,6 @@ impl TrainRun {
         let (done, later, losses, current) = (Vec::new(), Vec::new(), Vec::new(), None);
         let from = options.from.clone();
         Ok(Self { config, json, folder, device, words, pictures, from, done, left, current, later, warnings, losses })
-    }
-
-    /// Makes the weights of `model` the checkpoints of step 0.
-    async fn begin_with(&mut self, model: &Model) -> Result<(), TrainError> {
-        for (index, stage) in model.stages.iter().enumerate() {
-            let mut trainer = self.fresh(index);
-            let t5 = trainer.networks.t5.is_some().then(|| model.text.t5.clone());
-            trainer.begin_with(Networks { t5, unet: stage.unet.clone() });
-            let bytes = checkpoint::save(&trainer, &self.json).await?;
-            self.folder.write_checkpoint(index, 0, &bytes, self.config.keep_checkpoints)?;
-        }
-        Ok(())
     }
 
     /// What should be known before the run goes on, each a sentence without its full stop: captions that are cut,
@@ -386,7 +318,7 @@ impl TrainRun {
         if let Some((name, bytes)) = self.folder.latest_checkpoint(index)? {
             let file = WeightFile::parse(name, bytes).map_err(CheckpointError::from)?;
             checkpoint::restore(&mut trainer, &file)?;
-        } else if self.folder.read_optional(BEGUN)?.is_some() {
+        } else if begin::is_noted(&self.folder)? {
             return Err(TrainError::NotBegun);
         }
         Ok(trainer)
@@ -432,20 +364,6 @@ impl TrainRun {
         self.folder.append(METRICS, &line)?;
         Ok(metrics)
     }
-}
-
-/// Whether a run of `config` can begin with the weights of a model of `found`.
-fn begins_with(config: &ModelConfig, found: &ModelConfig) -> Result<(), TrainError> {
-    let same = |what: &str, found: Value, wanted: Value| match difference(&found, &wanted, "") {
-        Some(difference) => Err(TrainError::Begin { what: what.to_owned(), difference }),
-        None => Ok(()),
-    };
-    same("text encoder", json!(found.text), json!(config.text))?;
-    same("number of stages", json!(found.stages.len()), json!(config.stages.len()))?;
-    for (i, (found, wanted)) in found.stages.iter().zip(&config.stages).enumerate() {
-        same(&format!("network in stage {}", i + 1), json!(found.unet), json!(wanted.unet))?;
-    }
-    Ok(())
 }
 
 fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a PictureFolder>, index: usize) -> Place<'a> {

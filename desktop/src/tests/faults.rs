@@ -22,9 +22,8 @@ fn bomb(side: u32) -> Vec<u8> {
 
 #[test]
 fn odd_pictures_open_or_say_why_not() {
-    let data = tempfile::tempdir().unwrap();
+    let (data, mut window) = opened();
     let path = |name: &str| data.path().join(name);
-    let mut window = window(data.path(), None);
     save(&path("one.png"), image::RgbImage::new(1, 1));
     save(&path("thin.png"), image::RgbImage::new(1, 16_000));
     save(&path("deep.png"), image::ImageBuffer::from_pixel(5, 4, image::Rgba([40_000u16, 0, 65_535, 65_535])));
@@ -72,8 +71,7 @@ fn odd_pictures_open_or_say_why_not() {
 
 #[test]
 fn texts_that_are_no_settings_open_without_them() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (data, mut window) = opened();
     let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
     let long = "x".repeat(3 << 20);
     let odd = r#"{"stages": [{"steps": -7, "cond_scale": "many", "sampler": 9}], "seed": []}"#;
@@ -96,9 +94,8 @@ fn texts_that_are_no_settings_open_without_them() {
 
 #[test]
 fn masks_fit_or_say_why_not() {
-    let data = tempfile::tempdir().unwrap();
+    let (data, mut window) = opened();
     let path = |name: &str| data.path().join(name);
-    let mut window = window(data.path(), None);
     save(&path("deep.png"), image::ImageBuffer::from_pixel(128, 128, image::Luma([65_535u16])));
     save(&path("none.png"), image::GrayImage::new(128, 128));
     save(&path("alpha.png"), image::RgbaImage::from_pixel(128, 128, image::Rgba([255, 255, 255, 0])));
@@ -116,10 +113,7 @@ fn masks_fit_or_say_why_not() {
 
 #[test]
 fn what_is_dropped_or_pasted_and_is_no_picture_is_said() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (_data, mut window) = stroked();
     let marked = painted(&window);
     window.event(Event::Paste("some words".into()));
     until(&mut window, |window| says(window, "no picture but 10 letters"));
@@ -146,10 +140,7 @@ fn a_drive_that_is_gone_takes_nothing_with_it() {
     until(&mut window, |window| says(window, "annot write") || says(window, "annot keep"));
     let marked = painted(&window);
     dismiss(&mut window);
-    write(&mut window, "a red star");
-    quick(&mut window);
-    key(&mut window, Modifiers::COMMAND, Key::Enter);
-    until(&mut window, |window| window.state().making.is_done);
+    make(&mut window, "a red star");
     let before = picture(&window);
     window.get_by_label("Accept").click_accesskit();
     until(&mut window, |window| says(window, "a_red_star.png"));
@@ -172,8 +163,7 @@ fn a_drive_that_is_gone_takes_nothing_with_it() {
 
 #[test]
 fn strokes_land_where_they_are_seen_at_any_size_and_scale() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     leave_fields(&mut window);
     let mut centres = Vec::new();
     for (scale, [width, height]) in [(1.0, [1200.0, 800.0]), (2.0, [1200.0, 800.0]), (1.5, [700.0, 420.0])] {
@@ -202,8 +192,7 @@ fn strokes_land_where_they_are_seen_at_any_size_and_scale() {
 
 #[test]
 fn a_run_can_be_cancelled_in_every_stage_and_before_the_first() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     write(&mut window, "a blue circle");
     quick(&mut window);
     let before = picture(&window);
@@ -224,18 +213,14 @@ fn a_run_can_be_cancelled_in_every_stage_and_before_the_first() {
 
 #[test]
 fn what_is_undone_during_a_run_stays_undone() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (_data, mut window) = stroked();
     window.state_mut().wishes.prompt = "a blue circle".into();
     quick(&mut window);
     key(&mut window, Modifiers::COMMAND, Key::Enter);
     key(&mut window, Modifiers::COMMAND, Key::Z);
     let undone = painted(&window) == 0;
     until(&mut window, |window| window.state().making.is_done);
-    window.get_by_label("Accept").click_accesskit();
-    until(&mut window, |window| says(window, "Saved "));
+    accept(&mut window);
     assert_eq!(painted(&window) == 0, undone);
     let (after, white) = (picture(&window), [255; 3]);
     assert!(after.rgb.chunks_exact(3).any(|pixel| pixel != white), "it was painted under the mask as it was");

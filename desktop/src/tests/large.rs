@@ -19,8 +19,7 @@ fn promptly(window: &mut Window, what: &str, mut holds: impl FnMut(&Window) -> b
 
 #[test]
 fn the_window_does_not_wait_for_what_takes_long() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (data, mut window) = opened();
     let place = data.path().join("large.png");
     image::RgbImage::from_pixel(3000, 2000, image::Rgb([250, 250, 250])).save(&place).unwrap();
     window.state().errands.open(place);
@@ -52,10 +51,7 @@ fn the_window_does_not_wait_for_what_takes_long() {
 
 #[test]
 fn an_edit_that_is_worked_out_holds_the_others() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (_data, mut window) = stroked();
     let marked = painted(&window);
     window.state_mut().edit_mask(crate::document::MaskEdit::Invert);
     // The answer is not heard before the next frame, so all of these come in between.

@@ -15,6 +15,7 @@ use egui_kittest::{Harness, HarnessBuilder};
 use firefall_cli::device::DeviceChoice;
 use firefall_core::diffusion::Resampling;
 use firefall_core::image::{Mask, Picture};
+use tempfile::TempDir;
 
 use crate::{App, Options};
 
@@ -38,6 +39,23 @@ fn open(builder: HarnessBuilder<App>, data: &Path, picture: Option<&Path>) -> Wi
         .build_eframe(move |cc| App::new(cc, options).unwrap());
     until(&mut window, |window| window.query_by_label_contains("CPU (").is_some());
     window
+}
+
+/// A window on a white picture, and a folder of its own for what it keeps.
+fn opened() -> (TempDir, Window) {
+    let data = tempfile::tempdir().unwrap();
+    let window = window(data.path(), None);
+    (data, window)
+}
+
+/// The same with a stroke across the middle.
+fn stroked() -> (TempDir, Window) {
+    let (data, mut window) = opened();
+    leave_fields(&mut window);
+    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let marked = painted(&window);
+    assert!(marked > 300, "{marked} pixels");
+    (data, window)
 }
 
 /// Draws frames until something holds.
@@ -85,6 +103,11 @@ fn stroke(window: &mut Window, from: [f32; 2], to: [f32; 2], button: PointerButt
     window.step();
 }
 
+fn click(window: &mut Window, label: &str) {
+    window.get_by_label(label).click_accesskit();
+    window.run_steps(3);
+}
+
 fn key(window: &mut Window, modifiers: Modifiers, key: Key) {
     window.key_press_modifiers(modifiers, key);
     window.step();
@@ -109,6 +132,11 @@ fn write(window: &mut Window, prompt: &str) {
     window.run_steps(2);
 }
 
+/// Puts a path into the field that asks for one.
+fn type_path(window: &mut Window, path: &Path) {
+    window.state_mut().typing.as_mut().unwrap().path = path.to_string_lossy().into_owned();
+}
+
 fn picture(window: &Window) -> Picture {
     Picture::clone(window.state().document.picture())
 }
@@ -119,18 +147,30 @@ fn quick(window: &mut Window) {
     (wishes.count, wishes.resampling, wishes.steps) = (2, Resampling::QUICK, Some(4));
 }
 
+/// Writes a prompt and waits for what is quickly made of it.
+#[track_caller]
+fn make(window: &mut Window, prompt: &str) {
+    write(window, prompt);
+    quick(window);
+    key(window, Modifiers::COMMAND, Key::Enter);
+    until(window, |window| window.state().making.is_done);
+}
+
+/// Takes what was made, and waits until the history has it.
+#[track_caller]
+fn accept(window: &mut Window) {
+    window.get_by_label("Accept").click_accesskit();
+    until(window, |window| says(window, "Saved "));
+}
+
 fn painted(window: &Window) -> usize {
     window.state().document.mask().alpha.iter().filter(|v| **v >= 128).count()
 }
 
 #[test]
 fn paint_generate_accept_undo() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (data, mut window) = stroked();
     let marked = painted(&window);
-    assert!(marked > 300, "{marked} pixels");
     let before = picture(&window);
     // A stroke takes the letters from the prompt, where they are at first.
     write(&mut window, "a");
@@ -148,8 +188,7 @@ fn paint_generate_accept_undo() {
     until(&mut window, |window| says(window, "step "));
     until(&mut window, |window| window.state().making.is_done);
     assert_eq!(window.state().making.variations.len(), 2);
-    window.get_by_label("Accept").click_accesskit();
-    until(&mut window, |window| says(window, "Saved "));
+    accept(&mut window);
     let after = picture(&window);
     assert_ne!(before, after);
     assert_eq!(painted(&window), marked, "the mask stays");
@@ -170,8 +209,7 @@ fn paint_generate_accept_undo() {
 
 #[test]
 fn tools_have_keys_and_the_right_button_erases() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     leave_fields(&mut window);
     key(&mut window, Modifiers::NONE, Key::R);
     stroke(&mut window, [0.35, 0.35], [0.65, 0.65], PointerButton::Primary);
@@ -196,8 +234,7 @@ fn tools_have_keys_and_the_right_button_erases() {
 
 #[test]
 fn cancel_stops_and_the_last_preview_can_be_kept() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     write(&mut window, "a blue circle");
     key(&mut window, Modifiers::COMMAND, Key::Enter);
     until(&mut window, |window| !window.state().making.variations.is_empty());
@@ -209,8 +246,7 @@ fn cancel_stops_and_the_last_preview_can_be_kept() {
 
 #[test]
 fn what_is_wrong_is_a_sentence_and_nothing_is_lost() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (data, mut window) = opened();
     window.get_by_label("Generate").click_accesskit();
     until(&mut window, |window| says(window, "The prompt"));
     window.get_by_label("Dismiss").click_accesskit();
@@ -238,10 +274,7 @@ fn what_is_wrong_is_a_sentence_and_nothing_is_lost() {
 
 #[test]
 fn a_session_comes_back_after_a_crash() {
-    let data = tempfile::tempdir().unwrap();
-    let mut first = window(data.path(), None);
-    leave_fields(&mut first);
-    stroke(&mut first, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (data, mut first) = stroked();
     let marked = painted(&first);
     write(&mut first, "a green star");
     first.step();
@@ -259,14 +292,9 @@ fn a_session_comes_back_after_a_crash() {
 
 #[test]
 fn saved_pictures_bring_their_settings_back() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    write(&mut window, "a red star");
-    quick(&mut window);
-    key(&mut window, Modifiers::COMMAND, Key::Enter);
-    until(&mut window, |window| window.state().making.is_done);
-    window.get_by_label("Accept").click_accesskit();
-    until(&mut window, |window| says(window, "Saved "));
+    let (data, mut window) = opened();
+    make(&mut window, "a red star");
+    accept(&mut window);
     let saved = data.path().join("history/a_red_star.png");
     assert!(saved.is_file());
     let made = picture(&window);
@@ -280,19 +308,15 @@ fn saved_pictures_bring_their_settings_back() {
 
 #[test]
 fn the_panels_say_what_there_is() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     assert!(says(&window, "calls of the denoisers"));
     assert!(says(&window, "128 x 128 pixels"));
     assert!(says(&window, "MiB in use"));
-    window.get_by_label("Models").click_accesskit();
-    window.run_steps(3);
+    click(&mut window, "Models");
     assert!(says(&window, "comes with the program"));
-    window.get_by_label("Training").click_accesskit();
-    window.run_steps(3);
+    click(&mut window, "Training");
     assert!(says(&window, "The shapes world") && says(&window, "Start"));
-    window.get_by_label("Shortcuts").click_accesskit();
-    window.run_steps(3);
+    click(&mut window, "Shortcuts");
     assert!(says(&window, "Ctrl+Enter"));
     key(&mut window, Modifiers::NONE, Key::Escape);
     window.run_steps(3);

@@ -2,24 +2,9 @@
 
 use super::*;
 
-fn click(window: &mut Window, label: &str) {
-    window.get_by_label(label).click_accesskit();
-    window.run_steps(3);
-}
-
-/// A window with a stroke on a white picture.
-fn stroked(data: &Path) -> Window {
-    let mut window = window(data, None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
-    assert!(painted(&window) > 300);
-    window
-}
-
 #[test]
 fn another_picture_comes_after_a_question() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = stroked(data.path());
+    let (data, mut window) = stroked();
     let marked = painted(&window);
     click(&mut window, "New");
     assert!(says(&window, "Another picture takes the place"));
@@ -45,8 +30,7 @@ fn another_picture_comes_after_a_question() {
 
 #[test]
 fn what_is_being_made_does_not_go_without_a_word() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     write(&mut window, "a red star");
     quick(&mut window);
     key(&mut window, Modifiers::COMMAND, Key::Enter);
@@ -62,8 +46,7 @@ fn what_is_being_made_does_not_go_without_a_word() {
 
 #[test]
 fn what_is_saved_first_makes_room_and_a_failure_does_not() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = stroked(data.path());
+    let (data, mut window) = stroked();
     let place = data.path().join("kept");
     click(&mut window, "New");
     click(&mut window, "Save first…");
@@ -73,7 +56,7 @@ fn what_is_saved_first_makes_room_and_a_failure_does_not() {
     for (path, word) in [("/proc/kept.png", "annot write /proc/kept.png"), (place.to_str().unwrap(), "Saved ")] {
         click(&mut window, "Save first…");
         until(&mut window, |window| says(window, "Where the picture is saved"));
-        window.state_mut().typing.as_mut().unwrap().path = path.into();
+        type_path(&mut window, Path::new(path));
         window.run_steps(2);
         assert!(painted(&window) > 0);
         click(&mut window, "Save");
@@ -85,15 +68,14 @@ fn what_is_saved_first_makes_room_and_a_failure_does_not() {
 
 #[test]
 fn a_typed_path_replaces_only_when_that_is_said() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = stroked(data.path());
+    let (data, mut window) = stroked();
     let path = data.path().join("a.png");
     std::fs::write(&path, "old").unwrap();
     key(&mut window, Modifiers::COMMAND, Key::S);
     until(&mut window, |window| says(window, "Where the picture is saved"));
     let field = "This system has no dialog for it (none of xdg-desktop-portal and zenity). The path:";
     assert!(window.get_by_label(field).is_focused(), "it can be typed at once");
-    window.state_mut().typing.as_mut().unwrap().path = data.path().join("a.pn").to_string_lossy().into_owned();
+    type_path(&mut window, &data.path().join("a.pn"));
     window.run_steps(2);
     assert!(window.query_by_label("Replace the file").is_none());
     key(&mut window, Modifiers::NONE, Key::End);
@@ -104,7 +86,7 @@ fn a_typed_path_replaces_only_when_that_is_said() {
     assert!(window.state().typing.is_none() && std::fs::read(&path).unwrap() == b"old");
     window.get_by_label("Export mask…").click_accesskit();
     until(&mut window, |window| says(window, "Where the mask is written"));
-    window.state_mut().typing.as_mut().unwrap().path = data.path().join("mask").to_string_lossy().into_owned();
+    type_path(&mut window, &data.path().join("mask"));
     key(&mut window, Modifiers::NONE, Key::Enter);
     until(&mut window, |window| says(window, "Wrote "));
     let written = firefall_cli::pictures::read_mask(&data.path().join("mask.png")).unwrap();
@@ -113,8 +95,7 @@ fn a_typed_path_replaces_only_when_that_is_said() {
 
 #[test]
 fn a_picture_grows_beyond_its_edges() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     let before = picture(&window);
     click(&mut window, "Extend the picture");
     window.state_mut().margins = [0, 16, 0, 8];
@@ -122,12 +103,8 @@ fn a_picture_grows_beyond_its_edges() {
     click(&mut window, "Extend");
     until(&mut window, |window| picture(window).width == 144);
     assert_eq!((picture(&window).height, painted(&window)), (136, 144 * 136 - 128 * 128));
-    write(&mut window, "a red star");
-    quick(&mut window);
-    key(&mut window, Modifiers::COMMAND, Key::Enter);
-    until(&mut window, |window| window.state().making.is_done);
-    click(&mut window, "Accept");
-    until(&mut window, |window| says(window, "Saved "));
+    make(&mut window, "a red star");
+    accept(&mut window);
     leave_fields(&mut window);
     let (after, fade) = (picture(&window), 40);
     assert_eq!((after.width, after.height), (144, 136));

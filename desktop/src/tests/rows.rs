@@ -4,11 +4,6 @@ use eframe::egui::{MouseWheelSource, MouseWheelUnit, TouchPhase};
 
 use super::*;
 
-fn click(window: &mut Window, label: &str) {
-    window.get_by_label(label).click_accesskit();
-    window.run_steps(3);
-}
-
 /// Turns the wheel over the middle of the canvas.
 fn wheel(window: &mut Window, by: f32, modifiers: Modifiers) {
     let at = canvas(window).center();
@@ -21,8 +16,7 @@ fn wheel(window: &mut Window, by: f32, modifiers: Modifiers) {
 
 #[test]
 fn the_brush_has_a_size_and_a_hardness() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     leave_fields(&mut window);
     let size = window.state().hand.size;
     key(&mut window, Modifiers::NONE, Key::CloseBracket);
@@ -47,8 +41,7 @@ fn the_brush_has_a_size_and_a_hardness() {
 
 #[test]
 fn the_picture_is_looked_at_from_near_and_far() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     leave_fields(&mut window);
     let fitting = window.state().view.zoom;
     click(&mut window, "100 %");
@@ -71,17 +64,13 @@ fn the_picture_is_looked_at_from_near_and_far() {
 
 #[test]
 fn seeds_are_locked_rolled_and_copied() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     click(&mut window, "Roll");
     let seed = window.state().wishes.seed;
     assert_ne!(seed, 1);
     click(&mut window, "Replace");
     assert_eq!(window.state().wishes.resampling, Resampling::THOROUGH);
-    write(&mut window, "a red star");
-    quick(&mut window);
-    key(&mut window, Modifiers::COMMAND, Key::Enter);
-    until(&mut window, |window| window.state().making.is_done);
+    make(&mut window, "a red star");
     leave_fields(&mut window);
     key(&mut window, Modifiers::NONE, Key::ArrowRight);
     assert_eq!(window.state().making.selected, 1);
@@ -98,14 +87,11 @@ fn seeds_are_locked_rolled_and_copied() {
 
 #[test]
 fn masks_and_pictures_go_in_and_out() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
-    leave_fields(&mut window);
-    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    let (data, mut window) = stroked();
     let mask = Mask::clone(window.state().document.mask());
     let typed = |window: &mut Window, title: &str, path: &Path| {
         until(window, |window| says(window, title));
-        window.state_mut().typing.as_mut().unwrap().path = path.to_string_lossy().into_owned();
+        type_path(window, path);
         window.run_steps(2);
         key(window, Modifiers::NONE, Key::Enter);
     };
@@ -148,7 +134,7 @@ fn the_history_opens_and_models_and_lights_change() {
     click(&mut window, "Models");
     click(&mut window, "Model folder…");
     until(&mut window, |window| says(window, "The folder of the model"));
-    window.state_mut().typing.as_mut().unwrap().path = data.path().to_string_lossy().into_owned();
+    type_path(&mut window, data.path());
     key(&mut window, Modifiers::NONE, Key::Enter);
     until(&mut window, |window| says(window, "annot load the model"));
     assert!(says(&window, "comes with the program"), "the model that was there stays");
@@ -156,8 +142,7 @@ fn the_history_opens_and_models_and_lights_change() {
 
 #[test]
 fn the_keyboard_alone_is_enough() {
-    let data = tempfile::tempdir().unwrap();
-    let mut window = window(data.path(), None);
+    let (_data, mut window) = opened();
     window.key_press(Key::F6);
     window.run_steps(3);
     let field = "What the picture shows when it is done";
