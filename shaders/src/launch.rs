@@ -4,7 +4,7 @@ use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, Sourc
 use burn::cubecl::ir::attributes::BufferIOAttr;
 use burn::cubecl::prelude::KernelId;
 use burn::cubecl::server::{CubeCount, KernelArguments};
-use burn::tensor::Shape;
+use burn::tensor::{DType, Shape};
 
 use crate::Kernel;
 
@@ -36,6 +36,12 @@ fn dim(kernel: &Kernel) -> CubeDim {
 pub(crate) fn empty_beside(x: &CubeTensor, shape: Shape) -> CubeTensor {
     let handle = x.client.empty(shape.num_elements() * x.dtype.size());
     CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, handle, x.dtype)
+}
+
+/// A vector of `values` beside `x`.
+pub(crate) fn beside(x: &CubeTensor, values: &[f32]) -> CubeTensor {
+    let handle = x.client.create_from_slice(bytemuck::cast_slice(values));
+    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), Shape::new([values.len()]), handle, DType::F32)
 }
 
 /// Launches `kernel` over `count` workgroups. Its bindings are the inputs, one buffer of `params`, then the outputs.

@@ -8,6 +8,10 @@
 //! | --- | --- | --- |
 //! | [`rms_norm_silu`] | channel RMS norm, gain, offset, SiLU | every block of the U-Net |
 //! | [`conv3x3`] | zero padding and bias of a 3x3 convolution, without im2col on the CPU | every block of the U-Net |
+//! | [`pointwise`] | a 1x1 convolution and its bias | where widths or sizes of maps change |
+//! | [`linear`] | a product with transposed weights and its bias | every other layer with weights |
+//! | [`layer_norm`] | mean, variance, gain, offset | around attention and feed-forwards |
+//! | [`attend`](ops::attend::attend) | unit queries and keys, their scales, null key, mask, softmax, values | every attention |
 //!
 //! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there.
 
@@ -20,6 +24,10 @@ pub mod ops;
 mod proof;
 
 pub use kernel::{ALL, Kernel};
+pub use ops::attend::{Keys, attend};
 pub use ops::conv3x3::conv3x3;
+pub use ops::layer_norm::layer_norm;
+pub use ops::linear::linear;
+pub use ops::pointwise::pointwise;
 pub use ops::rms_norm_silu::rms_norm_silu;
 pub use proof::self_test;

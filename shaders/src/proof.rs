@@ -11,7 +11,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::cubecl::Device as Key;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::ops::{conv3x3, rms_norm_silu};
+use crate::ops::{attend, conv3x3, layer_norm, linear, pointwise, rms_norm_silu};
 
 struct Proof {
     /// Devices under test, and how far the test is.
@@ -138,8 +138,18 @@ fn compare(who: &str, known: &Answers, got: &Answers) -> Result<(), String> {
     Ok(())
 }
 
+fn wave(n: usize, phase: f32) -> Vec<f32> {
+    (0..n).map(|i| (i as f32 * 0.7 + phase).sin()).collect()
+}
+
 async fn run_all(device: &Device) -> Result<Answers, String> {
-    let wave = |n: usize, phase: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.7 + phase).sin()).collect() };
+    let mut answers = run_maps(device).await?;
+    answers.extend(run_tokens(device).await?);
+    Ok(answers)
+}
+
+/// The ops over maps.
+async fn run_maps(device: &Device) -> Result<Answers, String> {
     // More pixels than a workgroup, and not a multiple of it.
     let map = |phase| Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 9 * 15, phase), [2, 5, 9, 15]), device);
     let affine = Tensor::<3>::from_data(TensorData::new(wave(2 * 2 * 5, 0.3), [2, 2, 5]), device);
@@ -148,6 +158,9 @@ async fn run_all(device: &Device) -> Result<Answers, String> {
     // So many patches that the kernel for large maps runs; the other one runs on the small map.
     let wide = Tensor::<4>::from_data(TensorData::new(wave(5 * 90 * 91, 0.2), [1, 5, 90, 91]), device);
     let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 6 * 9 * 15, 2.1), [2, 6, 9, 15]), device);
+    let row = |n: usize, phase| Tensor::<1>::from_data(TensorData::new(wave(n, phase), [n]), device);
+    let whole = Tensor::<4>::from_data(TensorData::new(wave(2 * 8 * 68, 0.6), [2, 8, 4, 17]), device);
+    let narrow = Tensor::<4>::from_data(TensorData::new(wave(5 * 8, 1.3), [5, 8, 1, 1]), device);
     let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
         ("rms_norm_silu", read(rms_norm_silu::rms_norm_silu(map(0.1), affine)).await?),
@@ -156,7 +169,33 @@ async fn run_all(device: &Device) -> Result<Answers, String> {
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
         ("conv3x3 of a large map", read(conv3x3::conv3x3(wide, weight.clone(), bias)).await?),
         ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
+        ("pointwise", read(pointwise::pointwise(whole, narrow, row(5, 0.4))).await?),
     ])
+}
+
+/// The ops over tokens.
+async fn run_tokens(device: &Device) -> Result<Answers, String> {
+    let row = |n: usize, phase| Tensor::<1>::from_data(TensorData::new(wave(n, phase), [n]), device);
+    let table = |[n, d]: [usize; 2], phase| Tensor::<2>::from_data(TensorData::new(wave(n * d, phase), [n, d]), device);
+    let tokens = |[b, n, d]: [usize; 3], phase| {
+        Tensor::<3>::from_data(TensorData::new(wave(b * n * d, phase), [b, n, d]), device)
+    };
+    let x = || table([37, 20], 0.1);
+    let mut answers = vec![
+        ("linear", read(linear::linear(x(), table([35, 20], 0.5), None)).await?),
+        ("linear with a bias", read(linear::linear(x(), table([35, 20], 0.5), Some(row(35, 0.9)))).await?),
+        ("layer_norm", read(layer_norm::layer_norm(x(), row(20, 0.3), None)).await?),
+        ("layer_norm with an offset", read(layer_norm::layer_norm(x(), row(20, 0.3), Some(row(20, 0.7)))).await?),
+    ];
+    // Heads that share a key and heads with their own, more queries than a workgroup has.
+    for (op, d, kv_heads) in [("attend of 32", 32, 1), ("attend of 64", 64, 2)] {
+        let mask = Tensor::<2>::from_data([[1f32, 0.0, 1.0], [0.0, 0.0, 1.0]], device);
+        let null = Some(table([2, d], 0.6));
+        let keys = attend::Keys { kv: tokens([2, 5, 2 * kv_heads * d], 0.2), null, mask: Some(mask) };
+        let y = attend::attend(tokens([2, 70, 2 * d], 1.2), keys, [row(d, 0.8), row(d, 1.1)]);
+        answers.push((op, read(y).await?));
+    }
+    Ok(answers)
 }
 
 async fn read<const D: usize>(t: Tensor<D>) -> Result<Vec<f32>, String> {

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use firefall_shaders::conv3x3;
+use firefall_shaders::{conv3x3, pointwise};
 
 use super::Init;
 
@@ -61,14 +61,6 @@ impl Conv2d {
             }
         }
     }
-}
-
-/// A 1x1 convolution as one matrix product per image, which keeps NCHW memory as it is.
-fn pointwise(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    let [b, c, h, w] = x.dims();
-    let [o, ..] = weight.dims();
-    let y = weight.reshape([1, o, c]).matmul(x.reshape([b, c, h * w]));
-    (y + bias.reshape([1, o, 1])).reshape([b, o, h, w])
 }
 
 /// Several convolutions of growing kernels side by side, their outputs concatenated: the stem of the U-Net.

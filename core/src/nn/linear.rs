@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use firefall_shaders::linear;
 
 use super::Init;
 
@@ -40,15 +41,6 @@ impl Linear {
     /// - x: `[.., d_in]`
     /// - output: `[.., d_out]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let mut shape = x.dims();
-        let [d_out, d_in] = self.weight.dims();
-        let rows = shape.iter().product::<usize>() / d_in;
-        let y = x.reshape([rows, d_in]).matmul(self.weight.val().transpose());
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        };
-        shape[D - 1] = d_out;
-        y.reshape(shape)
+        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }

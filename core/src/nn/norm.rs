@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use firefall_shaders::rms_norm_silu;
+use firefall_shaders::{layer_norm, rms_norm_silu};
 
 use super::Init;
 
@@ -70,13 +70,6 @@ impl LayerNorm {
     /// # Shapes
     /// - x, output: `[.., d]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let x = x.clone() - x.mean_dim(D - 1);
-        let variance = (x.clone() * x.clone()).mean_dim(D - 1);
-        // Times the root's reciprocal, whose gradient is one number a row; that of a quotient is a whole map.
-        let y = x * (variance + 1e-5).sqrt().recip() * self.weight.val().unsqueeze();
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        layer_norm(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }

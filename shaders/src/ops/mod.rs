@@ -1,4 +1,8 @@
 //! One file per op.
 
+pub mod attend;
 pub mod conv3x3;
+pub mod layer_norm;
+pub mod linear;
+pub mod pointwise;
 pub mod rms_norm_silu;

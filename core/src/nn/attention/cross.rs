@@ -2,8 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use firefall_shaders::Keys;
 
-use super::{AttentionSize, Context, QkScale, halves, merge_heads, split_heads};
+use super::{AttentionSize, Context, QkScale};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
@@ -18,7 +19,6 @@ pub struct CrossAttention {
     scale: QkScale,
     to_out: Linear,
     norm_out: LayerNorm,
-    heads: usize,
 }
 
 impl CrossAttention {
@@ -32,7 +32,6 @@ impl CrossAttention {
             scale: QkScale::new(init, size.dim_head),
             to_out: Linear::no_bias(init, size.inner(), width),
             norm_out: LayerNorm::silent(init, width),
-            heads: size.heads,
         }
     }
 
@@ -40,19 +39,12 @@ impl CrossAttention {
     /// - x, output: `[b, n, d]`
     /// - context: `[b, m, d_context]`
     pub fn forward(&self, x: Tensor<3>, context: &Context) -> Tensor<3> {
-        let [b, ..] = x.dims();
-        let x = self.norm.forward(x);
-        let q = split_heads(self.to_q.forward(x), self.heads);
-        let [k, v] = halves(self.to_kv.forward(context.tokens.clone())).map(|t| split_heads(t, self.heads));
-        let dh = q.dims()[3];
-        let null = |i: usize| {
-            let row = self.null_kv.val().slice([i..i + 1]).reshape([1, 1, 1, dh]);
-            row.expand([b, self.heads, 1, dh])
+        let q = self.to_q.forward(self.norm.forward(x));
+        let keys = Keys {
+            kv: self.to_kv.forward(context.tokens.clone()),
+            null: Some(self.null_kv.val()),
+            mask: context.mask.clone(),
         };
-        let k = Tensor::cat(vec![null(0), k], 2);
-        let v = Tensor::cat(vec![null(1), v], 2);
-        let bias = context.bias(1, 0).map(|bias| bias.unsqueeze_dims(&[1, 1]));
-        let out = merge_heads(self.scale.attend(q, [k, v], bias));
-        self.norm_out.forward(self.to_out.forward(out))
+        self.norm_out.forward(self.to_out.forward(self.scale.attend(q, keys)))
     }
 }

@@ -2,9 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use firefall_shaders::Keys;
 use serde::{Deserialize, Serialize};
 
-use super::{AttentionSize, QkScale, halves, merge_heads, split_heads};
+use super::{AttentionSize, QkScale};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
@@ -43,7 +44,6 @@ pub struct PerceiverAttention {
     scale: QkScale,
     to_out: Linear,
     norm_out: LayerNorm,
-    heads: usize,
 }
 
 impl PerceiverAttention {
@@ -57,7 +57,6 @@ impl PerceiverAttention {
             scale: QkScale::new(init, size.dim_head),
             to_out: Linear::no_bias(init, size.inner(), width),
             norm_out: LayerNorm::affine(init, width),
-            heads: size.heads,
         }
     }
 
@@ -67,10 +66,9 @@ impl PerceiverAttention {
     pub fn forward(&self, x: Tensor<3>, latents: Tensor<3>) -> Tensor<3> {
         let x = self.norm.forward(x);
         let latents = self.norm_latents.forward(latents);
-        let q = split_heads(self.to_q.forward(latents.clone()), self.heads);
+        let q = self.to_q.forward(latents.clone());
         let kv = self.to_kv.forward(Tensor::cat(vec![x, latents], 1));
-        let [k, v] = halves(kv).map(|t| split_heads(t, self.heads));
-        let out = merge_heads(self.scale.attend(q, [k, v], None));
+        let out = self.scale.attend(q, Keys { kv, null: None, mask: None });
         self.norm_out.forward(self.to_out.forward(out))
     }
 }

@@ -2,8 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use firefall_shaders::Keys;
 
-use super::{AttentionSize, Context, QkScale, halves, merge_heads, split_heads};
+use super::{AttentionSize, Context, QkScale};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
@@ -27,7 +28,6 @@ pub struct SelfAttention {
     context: Option<ContextKeys>,
     to_out: Linear,
     norm_out: LayerNorm,
-    heads: usize,
 }
 
 impl SelfAttention {
@@ -46,7 +46,6 @@ impl SelfAttention {
             }),
             to_out: Linear::no_bias(init, size.inner(), width),
             norm_out: LayerNorm::gain(init, width),
-            heads: size.heads,
         }
     }
 
@@ -54,24 +53,14 @@ impl SelfAttention {
     /// - x, output: `[b, n, d]`
     /// - context: `[b, m, d_context]`
     pub fn forward(&self, x: Tensor<3>, context: Option<&Context>) -> Tensor<3> {
-        let [b, n, _] = x.dims();
         let x = self.norm.forward(x);
-        let q = split_heads(self.to_q.forward(x.clone()), self.heads);
-        let dh = q.dims()[3];
-
-        // Rows of keys beside values: context, null, positions.
-        let null = self.null_kv.val().reshape([1, 1, 2 * dh]).expand([b, 1, 2 * dh]);
-        let mut rows = vec![null, self.to_kv.forward(x)];
-        let mut bias = None;
-        if let (Some(keys), Some(context)) = (&self.context, context) {
-            rows.insert(0, keys.linear.forward(keys.norm.forward(context.tokens.clone())));
-            bias = context.bias(0, 1 + n).map(|bias| bias.unsqueeze_dim(1));
+        let q = self.to_q.forward(x.clone());
+        let mut keys = Keys { kv: self.to_kv.forward(x), null: Some(self.null_kv.val()), mask: None };
+        if let (Some(beside), Some(context)) = (&self.context, context) {
+            let kv = beside.linear.forward(beside.norm.forward(context.tokens.clone()));
+            // The mask speaks of the first keys.
+            keys = Keys { kv: Tensor::cat(vec![kv, keys.kv], 1), mask: context.mask.clone(), ..keys };
         }
-        let [k, v] = halves(Tensor::cat(rows, 1));
-
-        // All heads share k and v, so they are only more rows of queries.
-        let q = q.reshape([b, self.heads * n, dh]);
-        let out = self.scale.attend(q, [k, v], bias).reshape([b, self.heads, n, dh]);
-        self.norm_out.forward(self.to_out.forward(merge_heads(out)))
+        self.norm_out.forward(self.to_out.forward(self.scale.attend(q, keys)))
     }
 }

@@ -1,10 +1,9 @@
-//! Every op on every device it can run on, against its plain body; gradients against the plain body's autodiff and
-//! against central differences.
-
-#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
+//! The ops over maps.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{ALL, conv3x3, ops, rms_norm_silu, self_test};
+use firefall_shaders::{conv3x3, ops, pointwise, rms_norm_silu};
+
+use super::{close, difference, tensor, values, wave};
 
 /// Shapes `[b, c, h, w]`: common ones, odd ones, a single pixel, more pixels than a block, more images than a chunk.
 const SHAPES: [[usize; 4]; 7] =
@@ -25,31 +24,6 @@ const CONVOLUTIONS: [([usize; 4], usize); 12] = [
     ([8, 12, 32, 32], 64),
     ([4, 7, 31, 37], 65),
 ];
-/// Single precision sums of up to 70 * 9 terms in another order.
-const TOLERANCE: f32 = 2e-5;
-
-fn wave(n: usize, seed: f32) -> Vec<f32> {
-    (0..n).map(|i| (i as f32 * 12.9898 + seed).sin() * 1.3 + (i as f32 * 0.37 + seed).cos() * 0.4).collect()
-}
-
-fn tensor<const D: usize>(shape: [usize; D], seed: f32, device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(wave(shape.iter().product(), seed), shape), device)
-}
-
-fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
-    t.into_data().try_to_vec().unwrap()
-}
-
-#[track_caller]
-fn close(what: &str, got: &[f32], want: &[f32]) {
-    assert_eq!(got.len(), want.len(), "{what}: length");
-    let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
-    for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!(g.is_finite(), "{what}: element {i} is {g}");
-        assert!((g - w).abs() <= TOLERANCE * scale, "{what}: element {i} is {g}, should be {w}");
-    }
-}
-
 /// The formula in ordinary tensor operations, independent of the op's own plain body.
 fn plain_norm(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {
     let [b, c, ..] = x.dims();
@@ -63,7 +37,14 @@ fn plain_conv(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     burn::tensor::module::conv2d(x, w, Some(bias), burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }
 
-fn check_device(device: &Device) {
+/// Every op on `device`.
+pub(crate) fn check(device: &Device) {
+    check_shapes(device);
+    check_convolutions(device);
+    check_pointwise(device);
+}
+
+fn check_shapes(device: &Device) {
     for shape in SHAPES {
         let [b, c, h, w] = shape;
         let x = || tensor(shape, 0.3, device);
@@ -110,8 +91,35 @@ fn check_convolutions(device: &Device) {
     }
 }
 
+fn plain_pointwise(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    burn::tensor::module::conv2d(x, w, Some(bias), burn::tensor::ops::ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+}
+
+fn check_pointwise(device: &Device) {
+    let flex = &Device::flex();
+    for (shape, o) in CONVOLUTIONS {
+        let [b, c, h, w] = shape;
+        let on =
+            |device: &Device| (tensor(shape, 0.3, device), tensor([o, c, 1, 1], 1.1, device), tensor([o], 2.0, device));
+        let ((x, weight, bias), known) = (on(device), on(flex));
+        let got = values(pointwise(x, weight, bias));
+        close(&format!("pointwise {shape:?} to {o}"), &got, &values(plain_pointwise(known.0, known.1, known.2)));
+        let views = |device: &Device| {
+            let x = tensor([w, c, h, b + 1], 0.4, device).swap_dims(0, 3).slice([1..b + 1, 0..c, 0..h, 0..w]);
+            (x, tensor([c, o, 1, 1], 1.6, device).swap_dims(0, 1), tensor([o], 2.0, device))
+        };
+        let ((x, weight, bias), known) = (views(device), views(flex));
+        let got = values(pointwise(x, weight, bias));
+        close(
+            &format!("pointwise of views {shape:?} to {o}"),
+            &got,
+            &values(plain_pointwise(known.0, known.1, known.2)),
+        );
+    }
+}
+
 /// Gradients by our backward and by Burn's own autodiff of the plain formula.
-fn check_gradients(device: &Device) {
+pub(crate) fn check_gradients(device: &Device) {
     let device = &device.clone().autodiff();
     for shape in SHAPES {
         let [b, c, h, w] = shape;
@@ -142,33 +150,6 @@ fn check_gradients(device: &Device) {
     }
 }
 
-/// The device of the tests that need WGSL: lavapipe, or whatever adapter there is.
-fn wgpu() -> Device {
-    Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)
-}
-
-#[test]
-fn flex_agrees_with_the_plain_formula() {
-    check_device(&Device::flex());
-    check_convolutions(&Device::flex());
-}
-
-#[test]
-fn flex_gradients_agree_with_autodiff() {
-    check_gradients(&Device::flex());
-}
-
-/// One test, because the proof of a device is state of the process.
-#[test]
-fn wgpu_agrees_before_and_after_the_self_test() {
-    let device = wgpu();
-    check_device(&device);
-    pollster::block_on(self_test(&device)).unwrap();
-    check_device(&device);
-    check_convolutions(&device);
-    check_gradients(&device);
-}
-
 #[test]
 fn gradients_agree_with_central_differences() {
     let device = &Device::flex();
@@ -190,31 +171,12 @@ fn gradients_agree_with_central_differences() {
         tensor(shape, 3.3, device),
     );
     let (dx, da) = (values(dx), values(da));
-    let h = 1e-2f32;
-    let difference = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / f64::from(2.0 * h);
     for i in (0..n).step_by(37) {
-        let numeric = difference(&|h| {
-            let mut x = x.clone();
-            x[i] += h;
-            loss(&x, &affine)
-        });
+        let numeric = difference(&|x| loss(x, &affine), &x, i);
         assert!((numeric - f64::from(dx[i])).abs() < 5e-3, "dx[{i}]: {} against {numeric}", dx[i]);
     }
     for i in 0..16 {
-        let numeric = difference(&|h| {
-            let mut affine = affine.clone();
-            affine[i] += h;
-            loss(&x, &affine)
-        });
+        let numeric = difference(&|affine| loss(&x, affine), &affine, i);
         assert!((numeric - f64::from(da[i])).abs() < 2e-2, "daffine[{i}]: {} against {numeric}", da[i]);
-    }
-}
-
-#[test]
-fn kernels_stay_within_the_limits_every_browser_has() {
-    for kernel in ALL {
-        let threads: u32 = kernel.workgroup_size.iter().product();
-        assert!(threads <= 256, "{}: {threads} threads", kernel.name);
-        assert!(kernel.bindings.len() <= 8, "{}: bindings {:?}", kernel.name, kernel.bindings);
     }
 }

@@ -1,0 +1,353 @@
+//! Layer norm over the last axis, gain, offset.
+
+use burn::Tensor;
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::CubeTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Shape};
+
+use crate::cpu::{self, LANES, Lane};
+use crate::kernel;
+use crate::launch::{CubeBackend, MOST_GROUPS, beside, empty_beside, into_contiguous, launch};
+use crate::proof::proven;
+
+/// Added to the variance before its root.
+const EPS: f32 = 1e-5;
+
+/// `(x - mean) / sqrt(variance + 1e-5) * gain + offset`, mean and variance over the last axis
+/// (<https://arxiv.org/abs/1607.06450>).
+///
+/// # Shapes
+/// - x, output: `[.., d]`
+/// - gain, offset: `[d]`
+#[must_use]
+pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, offset: Option<Tensor<1>>) -> Tensor<D> {
+    let shape = x.dims();
+    let width = shape[D - 1];
+    assert_eq!(gain.dims(), [width], "layer_norm: gain must be [d] of the input");
+    let rows = shape.iter().product::<usize>() / width;
+    let (x, gain) = (x.reshape([rows, width]).into_dispatch(), gain.into_dispatch());
+    let y = match offset {
+        Some(offset) => Dispatch::layer_norm_affine(x, gain, offset.into_dispatch()),
+        None => Dispatch::layer_norm_gain(x, gain),
+    };
+    Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
+/// The gradients of [`layer_norm`] with respect to `x`, `gain` and `offset`, for the gradient `dy` of its output.
+///
+/// # Shapes
+/// - x, dy, first output: `[n, d]`
+/// - gain, second and third output: `[d]`
+#[must_use]
+pub fn backward(x: Tensor<2>, gain: Tensor<1>, dy: Tensor<2>) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
+    let (dx, dgain, doffset) =
+        Dispatch::layer_norm_backward(x.into_dispatch(), gain.into_dispatch(), dy.into_dispatch());
+    (Tensor::from_dispatch(dx), Tensor::from_dispatch(dgain), Tensor::from_dispatch(doffset))
+}
+
+/// The op on a backend. Its bodies here are the specification; `CubeBackend` and `Flex` override them.
+#[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
+pub trait LayerNorm: Backend {
+    /// See [`layer_norm`]; `x` is `[n, d]`.
+    #[fusion(dtype = x, shape = x)]
+    fn layer_norm_affine(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        offset: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::<Self>(x, gain, Some(offset))
+    }
+
+    /// The same without an offset.
+    #[fusion(dtype = x, shape = x)]
+    fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::<Self>(x, gain, None)
+    }
+
+    /// See [`backward`].
+    #[fusion(meta = |x, gain, _dy| (x.clone(), gain.clone(), gain.clone()))]
+    fn layer_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference_backward::<Self>(x, gain, dy)
+    }
+}
+
+/// Rows of mean 0 and variance 1, and `1 / sqrt(variance + eps)` of each.
+fn normal<B: Backend>(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+    let x = B::float_sub(x.clone(), B::float_mean_dim(x, 1));
+    let variance = B::float_mean_dim(B::float_mul(x.clone(), x.clone()), 1);
+    let scale = B::float_recip(B::float_sqrt(B::float_add_scalar(variance, EPS.into())));
+    (B::float_mul(x, scale.clone()), scale)
+}
+
+fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+    let width = v.shape()[0];
+    B::float_reshape(v, Shape::new([1, width]))
+}
+
+fn reference<B: Backend>(x: FloatTensor<B>, gain: FloatTensor<B>, offset: Option<FloatTensor<B>>) -> FloatTensor<B> {
+    let y = B::float_mul(normal::<B>(x).0, row::<B>(gain));
+    match offset {
+        Some(offset) => B::float_add(y, row::<B>(offset)),
+        None => y,
+    }
+}
+
+fn reference_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gain: FloatTensor<B>,
+    dy: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let shape = gain.shape();
+    let (n, scale) = normal::<B>(x);
+    let sum = |t| B::float_reshape(B::float_sum_dim(t, 0), shape.clone());
+    let dgain = sum(B::float_mul(dy.clone(), n.clone()));
+    let doffset = sum(dy.clone());
+    let g = B::float_mul(dy, row::<B>(gain));
+    let along = B::float_mul(n.clone(), B::float_mean_dim(B::float_mul(g.clone(), n), 1));
+    let dx = B::float_mul(B::float_sub(B::float_sub(g.clone(), B::float_mean_dim(g, 1)), along), scale);
+    (dx, dgain, doffset)
+}
+
+/// Rows of a workgroup of the WGSL kernel.
+const GROUP: usize = 32;
+
+/// The workgroups for `rows` of `width`; nothing where the kernel does not apply: it reads four values at a time, and
+/// indexes by 32 bits.
+fn groups(rows: usize, width: usize) -> Option<[usize; 3]> {
+    let elements = rows.checked_mul(width)?;
+    let count = rows.div_ceil(GROUP);
+    let fits = elements > 0 && u32::try_from(elements).is_ok() && count <= MOST_GROUPS;
+    (fits && width.is_multiple_of(4)).then_some([count, 1, 1])
+}
+
+/// The norm by the WGSL kernel, or by the plain body.
+fn on_gpu(x: CubeTensor, gain: CubeTensor, offset: Option<CubeTensor>) -> CubeTensor {
+    let shape = x.meta.shape().clone();
+    let (rows, width) = (shape[0], shape[1]);
+    let count = groups(rows, width).filter(|_| x.dtype == DType::F32 && proven(&x));
+    let Some(count) = count else { return reference::<CubeBackend>(x, gain, offset) };
+    let [x, gain] = [x, gain].map(into_contiguous);
+    let with_offset = usize::from(offset.is_some());
+    let offset = offset.map_or_else(|| beside(&x, &[0.0; 4]), into_contiguous);
+    let y = empty_beside(&x, shape);
+    launch(kernel::LAYER_NORM, count, &[&x, &gain, &offset], &[rows, width / 4, with_offset], &[&y]);
+    y
+}
+
+impl LayerNorm for CubeBackend {
+    fn layer_norm_affine(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        offset: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        on_gpu(x, gain, Some(offset))
+    }
+
+    fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
+        on_gpu(x, gain, None)
+    }
+}
+
+/// Rows of a task of the CPU kernels: by the size of the input and never by the number of cores, which must not change
+/// a sum.
+const ROWS: usize = 64;
+
+/// The norm by the CPU kernel, or by the plain body.
+fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTensor {
+    if x.dtype() != DType::F32 || x.shape().num_elements() == 0 {
+        return reference::<Flex>(x, gain, offset);
+    }
+    let [x, gain] = [x, gain].map(|t| t.to_contiguous());
+    let offset = offset.map(|t| t.to_contiguous());
+    let (xs, gain) = (cpu::slice(&x), cpu::slice(&gain));
+    let none = vec![0f32; gain.len()];
+    let offset = offset.as_ref().map_or(&none[..], cpu::slice);
+    let mut y = vec![0f32; xs.len()];
+    let len = ROWS * gain.len();
+    cpu::for_chunks(&mut y, len, |i, y| forward_rows(&xs[i * len..][..y.len()], gain, offset, y));
+    cpu::tensor(y, x.shape())
+}
+
+impl LayerNorm for Flex {
+    fn layer_norm_affine(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        offset: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        on_cpu(x, gain, Some(offset))
+    }
+
+    fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
+        on_cpu(x, gain, None)
+    }
+
+    fn layer_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if x.dtype() != DType::F32 || x.shape().num_elements() == 0 {
+            return reference_backward::<Self>(x, gain, dy);
+        }
+        let [x, gain, dy] = [x, gain, dy].map(|t| t.to_contiguous());
+        let (shape, width) = (gain.shape(), gain.shape()[0]);
+        let (xs, gain, dy) = (cpu::slice(&x), cpu::slice(&gain), cpu::slice(&dy));
+        let mut dx = vec![0f32; xs.len()];
+        let len = ROWS * width;
+        let mut partial = vec![0f32; xs.len().div_ceil(len) * 2 * width];
+        cpu::for_chunks2(&mut dx, len, &mut partial, 2 * width, |i, dx, sums| {
+            let at = i * len..i * len + dx.len();
+            backward_rows(&xs[at.clone()], gain, &dy[at], dx, sums);
+        });
+        let mut sums = vec![0f32; 2 * width];
+        for part in partial.chunks_exact(2 * width) {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        let doffset = sums.split_off(width);
+        (cpu::tensor(dx, x.shape()), cpu::tensor(sums, shape.clone()), cpu::tensor(doffset, shape))
+    }
+}
+
+cpu::multiversion! {
+    fn forward_rows(x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32]) = forward_rows_body
+}
+
+cpu::multiversion! {
+    fn backward_rows(x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) = backward_rows_body
+}
+
+/// The sum of `f(i)` over the values of a row, in eight partial sums.
+#[inline(always)]
+fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
+    let whole = len - len % LANES;
+    let mut acc: Lane = [0f32; LANES];
+    for i in (0..whole).step_by(LANES) {
+        for (l, acc) in acc.iter_mut().enumerate() {
+            *acc += f(i + l);
+        }
+    }
+    acc.iter().sum::<f32>() + (whole..len).map(f).sum::<f32>()
+}
+
+/// Mean and `1 / sqrt(variance + eps)` of a row.
+#[inline(always)]
+fn moments(x: &[f32]) -> (f32, f32) {
+    let share = 1.0 / x.len() as f32;
+    let mean = sum_of(x.len(), |i| x[i]) * share;
+    let variance = sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean)) * share;
+    (mean, 1.0 / (variance + EPS).sqrt())
+}
+
+#[inline(always)]
+fn forward_rows_body<const FMA: bool>(x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(gain.len()).zip(y.chunks_exact_mut(gain.len())) {
+        let (mean, scale) = moments(x);
+        for ((y, &x), (&gain, &offset)) in y.iter_mut().zip(x).zip(gain.iter().zip(offset)) {
+            *y = cpu::mul_add::<FMA>((x - mean) * scale, gain, offset);
+        }
+    }
+}
+
+/// `sums` are the gradients of the gain, then of the offset.
+#[inline(always)]
+fn backward_rows_body<const FMA: bool>(x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) {
+    let width = gain.len();
+    let share = 1.0 / width as f32;
+    let (dgain, doffset) = sums.split_at_mut(width);
+    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
+        let (mean, scale) = moments(x);
+        let n = |i: usize| (x[i] - mean) * scale;
+        let mean_g = sum_of(width, |i| dy[i] * gain[i]) * share;
+        let along = sum_of(width, |i| dy[i] * gain[i] * n(i)) * share;
+        for i in 0..width {
+            let n = n(i);
+            dgain[i] = cpu::mul_add::<FMA>(dy[i], n, dgain[i]);
+            doffset[i] += dy[i];
+            dx[i] = (dy[i] * gain[i] - mean_g - n * along) * scale;
+        }
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod gradient {
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::base::Checkpointer;
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+
+    use super::{Backend, FloatTensor, LayerNorm};
+
+    #[derive(Debug)]
+    struct Op;
+
+    /// The parents are input, gain and, where there is one, offset.
+    impl<const N: usize, B: Backend + LayerNorm> Backward<B, N> for Op {
+        /// Input and gain.
+        type State = [NodeId; 2];
+
+        fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            let dy = grads.consume::<B>(&ops.node);
+            let [x, gain] = ops.state.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
+            let (dx, dgain, doffset) = B::layer_norm_backward(x, gain, dy);
+            for (node, grad) in ops.parents.into_iter().zip([dx, dgain, doffset]) {
+                if let Some(node) = node {
+                    grads.register::<B>(node.id, grad);
+                }
+            }
+        }
+    }
+
+    impl<B: Backend + LayerNorm, C: CheckpointStrategy> LayerNorm for Autodiff<B, C> {
+        fn layer_norm_affine(
+            x: FloatTensor<Self>,
+            gain: FloatTensor<Self>,
+            offset: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            let nodes = [x.node(), gain.node(), offset.node()];
+            match Op.prepare::<C>(nodes).compute_bound().stateful() {
+                OpsKind::Tracked(mut prep) => {
+                    let state = [prep.checkpoint(&x), prep.checkpoint(&gain)];
+                    let [x, gain, offset] = [x, gain, offset].map(|t| t.into_primitive());
+                    prep.finish(state, B::layer_norm_affine(x, gain, offset))
+                }
+                OpsKind::UnTracked(prep) => {
+                    let [x, gain, offset] = [x, gain, offset].map(|t| t.into_primitive());
+                    prep.finish(B::layer_norm_affine(x, gain, offset))
+                }
+            }
+        }
+
+        fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
+            match Op.prepare::<C>([x.node(), gain.node()]).compute_bound().stateful() {
+                OpsKind::Tracked(mut prep) => {
+                    let state = [prep.checkpoint(&x), prep.checkpoint(&gain)];
+                    prep.finish(state, B::layer_norm_gain(x.into_primitive(), gain.into_primitive()))
+                }
+                OpsKind::UnTracked(prep) => prep.finish(B::layer_norm_gain(x.into_primitive(), gain.into_primitive())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUP, groups};
+    use crate::kernel;
+
+    #[test]
+    fn rows_beyond_a_launch_are_left_to_the_plain_body() {
+        assert_eq!(groups(33, 8), Some([2, 1, 1]));
+        for (rows, width) in [(0, 4), (3, 6), (65_536 * GROUP, 4), (1 << 20, 1 << 12), (usize::MAX, 4)] {
+            assert!(groups(rows, width).is_none(), "{rows} {width}");
+        }
+        assert_eq!(kernel::LAYER_NORM.workgroup_size, [GROUP as u32, 1, 1]);
+    }
+}

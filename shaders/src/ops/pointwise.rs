@@ -1,0 +1,115 @@
+//! The 1x1 convolution: a linear layer over the channels of every pixel.
+
+use burn::Tensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Shape};
+
+use crate::kernel;
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
+use crate::ops::linear::linear;
+use crate::proof::proven;
+
+/// `y[o] = bias[o] + sum over c of weight[o, c] * x[c]` at every pixel.
+///
+/// # Shapes
+/// - x: `[b, c, h, w]`
+/// - weight: `[o, c, 1, 1]`
+/// - bias: `[o]`
+/// - output: `[b, o, h, w]`
+#[must_use]
+pub fn pointwise(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let ([b, c, h, w], [o, ..]) = (x.dims(), weight.dims());
+    assert_eq!(weight.dims(), [o, c, 1, 1], "pointwise: weight must be [o, c, 1, 1] of the input");
+    if h * w == 1 {
+        return linear(x.reshape([b, c]), weight.reshape([o, c]), Some(bias)).reshape([b, o, 1, 1]);
+    }
+    Tensor::from_dispatch(Dispatch::pointwise(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
+}
+
+fn output_shape(x: &Shape, weight: &Shape) -> Shape {
+    let mut shape = x.clone();
+    shape[1] = weight[0];
+    shape
+}
+
+/// The op on a backend. Its body here is the specification; `CubeBackend` overrides it.
+#[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
+pub trait Pointwise: Backend {
+    /// See [`pointwise`].
+    #[fusion(dtype = x, shape = output_shape(x, weight))]
+    fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::<Self>(x, weight, bias)
+    }
+}
+
+/// One matrix product per image, which keeps NCHW memory as it is.
+fn reference<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = output_shape(&x.shape(), &weight.shape());
+    let (b, c, o, hw) = (shape[0], x.shape()[1], shape[1], shape[2] * shape[3]);
+    let weight = B::float_reshape(weight, Shape::new([1, o, c]));
+    let y = B::float_matmul(weight, B::float_reshape(x, Shape::new([b, c, hw])));
+    B::float_reshape(B::float_add(y, B::float_reshape(bias, Shape::new([1, o, 1]))), shape)
+}
+
+/// Pixels that a workgroup of the WGSL kernel makes.
+const PIXELS: usize = 64;
+/// Output channels that a workgroup of the WGSL kernel makes.
+const OUTPUTS: usize = 16;
+
+/// The workgroups for `b` images of `hw` pixels, `c` channels to `o`; nothing where the kernel does not apply: it reads
+/// four channels and pixels at a time, and indexes by 32 bits.
+fn groups([b, c, o, hw]: [usize; 4]) -> Option<[usize; 3]> {
+    let pixels = b.checked_mul(hw)?;
+    let counts = [pixels.checked_mul(c)?, pixels.checked_mul(o)?, o.checked_mul(c)?];
+    let in_reach = counts.iter().all(|&n| n > 0 && u32::try_from(n).is_ok());
+    let count = [hw.div_ceil(PIXELS), o.div_ceil(OUTPUTS), b];
+    let whole = c.is_multiple_of(4) && hw.is_multiple_of(4);
+    (in_reach && whole && count.iter().all(|&n| n <= MOST_GROUPS)).then_some(count)
+}
+
+impl Pointwise for CubeBackend {
+    fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let shape = output_shape(x.meta.shape(), weight.meta.shape());
+        let (b, c, o, hw) = (shape[0], x.meta.shape()[1], shape[1], shape[2] * shape[3]);
+        let count = groups([b, c, o, hw]).filter(|_| x.dtype == DType::F32 && proven(&x));
+        let Some(count) = count else { return reference::<Self>(x, weight, bias) };
+        let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
+        let y = empty_beside(&x, shape);
+        launch(kernel::POINTWISE, count, &[&x, &weight, &bias], &[b, c / 4, o, hw / 4], &[&y]);
+        y
+    }
+}
+
+impl Pointwise for Flex {}
+
+#[cfg(feature = "autodiff")]
+mod gradient {
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+
+    use super::{Backend, Pointwise};
+
+    impl<B: Backend + Pointwise, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OUTPUTS, PIXELS, groups};
+
+    #[test]
+    fn every_pixel_and_output_has_a_thread() {
+        for [b, o, hw] in [[1, 1, 4], [3, 17, 68], [2, 16, 64], [9, 70, 1024]] {
+            let [x, y, z] = groups([b, 8, o, hw]).unwrap();
+            assert!(x * PIXELS >= hw && y * OUTPUTS >= o && z == b);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_do_is_left_to_the_plain_body() {
+        for sizes in [[1, 6, 4, 4], [1, 4, 4, 6], [0, 4, 4, 4], [65_536, 4, 1, 4], [1, 4, 4, 1 << 30], [usize::MAX; 4]]
+        {
+            assert!(groups(sizes).is_none(), "{sizes:?}");
+        }
+    }
+}

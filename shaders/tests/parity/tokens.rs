@@ -1,0 +1,297 @@
+//! The ops over tokens.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use firefall_shaders::{Keys, attend, layer_norm, linear, ops};
+
+use super::{close, difference, tensor, values, wave};
+
+/// Rows, outputs and inputs: common ones, odd ones, below, at and above the 32 by 32 of a workgroup and its vectors.
+const LAYERS: [[usize; 3]; 8] =
+    [[1, 1, 1], [3, 5, 7], [2, 128, 64], [31, 33, 20], [32, 32, 64], [33, 65, 68], [70, 1, 4], [257, 96, 128]];
+/// Rows and their width.
+const ROWS: [[usize; 2]; 7] = [[1, 4], [3, 5], [33, 20], [64, 96], [65, 7], [32, 128], [200, 192]];
+
+/// The sizes of one attention.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    b: usize,
+    n: usize,
+    m: usize,
+    heads: usize,
+    kv_heads: usize,
+    d: usize,
+    null: bool,
+    masked: usize,
+}
+
+const ATTENTIONS: [Case; 9] = [
+    Case { b: 1, n: 1, m: 1, heads: 1, kv_heads: 1, d: 32, null: false, masked: 0 },
+    Case { b: 2, n: 64, m: 85, heads: 4, kv_heads: 1, d: 32, null: true, masked: 21 },
+    Case { b: 2, n: 64, m: 21, heads: 4, kv_heads: 4, d: 32, null: true, masked: 21 },
+    Case { b: 3, n: 37, m: 7, heads: 2, kv_heads: 2, d: 64, null: true, masked: 3 },
+    Case { b: 1, n: 65, m: 40, heads: 6, kv_heads: 3, d: 64, null: false, masked: 0 },
+    Case { b: 9, n: 5, m: 3, heads: 2, kv_heads: 1, d: 8, null: true, masked: 3 },
+    Case { b: 2, n: 3, m: 4, heads: 2, kv_heads: 1, d: 5, null: true, masked: 2 },
+    Case { b: 1, n: 128, m: 9, heads: 3, kv_heads: 3, d: 48, null: true, masked: 0 },
+    Case { b: 1, n: 300, m: 300, heads: 1, kv_heads: 1, d: 32, null: true, masked: 0 },
+];
+
+impl Case {
+    fn q(&self, device: &Device) -> Tensor<3> {
+        tensor([self.b, self.n, self.heads * self.d], 0.3, device)
+    }
+
+    fn kv(&self, device: &Device) -> Tensor<3> {
+        tensor([self.b, self.m, 2 * self.kv_heads * self.d], 1.7, device)
+    }
+
+    fn null(&self, device: &Device) -> Option<Tensor<2>> {
+        self.null.then(|| tensor([2, self.d], 0.6, device))
+    }
+
+    fn scales(&self, device: &Device) -> [Tensor<1>; 2] {
+        [0.9, 2.2].map(|seed| tensor([self.d], seed, device) + 1.0)
+    }
+
+    /// The third key of the first image, the fourth of the second and so on, and all of the last image.
+    fn mask(&self, device: &Device) -> Option<Tensor<2>> {
+        let there = |image: usize, key: usize| image + 1 < self.b && key != image + 2;
+        let values: Vec<f32> =
+            (0..self.b * self.masked).map(|i| f32::from(u8::from(there(i / self.masked, i % self.masked)))).collect();
+        (self.masked > 0).then(|| Tensor::from_data(TensorData::new(values, [self.b, self.masked]), device))
+    }
+
+    fn keys(&self, device: &Device) -> Keys {
+        Keys { kv: self.kv(device), null: self.null(device), mask: self.mask(device) }
+    }
+}
+
+fn unit(x: Tensor<4>) -> Tensor<4> {
+    let length = (x.clone() * x.clone()).sum_dim(3).sqrt().clamp_min(1e-12);
+    x / length
+}
+
+/// The formula in ordinary tensor operations, every head with its own copy of the keys.
+fn plain_attend(case: &Case, q: Tensor<3>, keys: Keys, [scale_q, scale_k]: [Tensor<1>; 2]) -> Tensor<3> {
+    let Case { b, n, m, heads, kv_heads, d, .. } = *case;
+    let share = heads / kv_heads;
+    let half = |i: usize| {
+        let kv = keys.kv.clone().reshape([b, m, 2, kv_heads, 1, d]).slice([0..b, 0..m, i..i + 1]);
+        let x = kv.expand([b, m, 1, kv_heads, share, d]).reshape([b, m, heads, d]).swap_dims(1, 2);
+        match &keys.null {
+            Some(null) => {
+                let row = null.clone().slice([i..i + 1]).reshape([1, 1, 1, d]).expand([b, heads, 1, d]);
+                Tensor::cat(vec![row, x], 2)
+            }
+            None => x,
+        }
+    };
+    let q = unit(q.reshape([b, n, heads, d]).swap_dims(1, 2)) * scale_q.reshape([1, 1, 1, d]);
+    let k = unit(half(0)) * scale_k.reshape([1, 1, 1, d]);
+    let mut logits = q.matmul(k.transpose()) * 8.0;
+    if let Some(mask) = &keys.mask {
+        let ones = |n| Tensor::ones([b, n], &mask.device());
+        let before = usize::from(keys.null.is_some());
+        let mut parts = vec![mask.clone()];
+        if before > 0 {
+            parts.insert(0, ones(before));
+        }
+        if m > case.masked {
+            parts.push(ones(m - case.masked));
+        }
+        logits = logits + ((Tensor::cat(parts, 1) - 1.0) * 1e9).reshape([b, 1, 1, before + m]);
+    }
+    activation::softmax(logits, 3).matmul(half(1)).swap_dims(1, 2).reshape([b, n, heads * d])
+}
+
+fn plain_linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let y = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}
+
+fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>, offset: Option<Tensor<1>>) -> Tensor<2> {
+    let x = x.clone() - x.mean_dim(1);
+    let variance = (x.clone() * x.clone()).mean_dim(1);
+    let y = x / (variance + 1e-5).sqrt() * gain.unsqueeze();
+    match offset {
+        Some(offset) => y + offset.unsqueeze(),
+        None => y,
+    }
+}
+
+/// Every op on `device`; what is right is known from the CPU.
+pub(crate) fn check(device: &Device) {
+    let flex = &Device::flex();
+    for [rows, outputs, inputs] in LAYERS {
+        let x = |device: &Device| tensor([rows, inputs], 0.3, device);
+        let view = |device: &Device| tensor([inputs, rows], 0.3, device).transpose();
+        let weight = |device: &Device| tensor([outputs, inputs], 1.1, device);
+        let bias = |device: &Device, some: bool| some.then(|| tensor([outputs], 2.0, device));
+        for some in [false, true] {
+            let what = format!("linear {rows} x {outputs} x {inputs}");
+            let want = plain_linear(x(flex), weight(flex), bias(flex, some));
+            close(&what, &values(linear(x(device), weight(device), bias(device, some))), &values(want));
+            let want = plain_linear(view(flex), weight(flex), bias(flex, some));
+            let got = linear(view(device), weight(device), bias(device, some));
+            close(&format!("{what}, a view"), &values(got), &values(want));
+        }
+    }
+    for [rows, width] in ROWS {
+        // Rows far from zero as well: what counts is how they vary.
+        for away in [0.0, 50.0] {
+            let x = |device: &Device| tensor([width, rows], 0.3, device).transpose() + away;
+            let gain = |device: &Device| tensor([width], 1.1, device);
+            for some in [false, true] {
+                let offset = |device: &Device| some.then(|| tensor([width], 2.0, device));
+                let want = values(plain_layer_norm(x(flex), gain(flex), offset(flex)));
+                let got = values(layer_norm(x(device), gain(device), offset(device)));
+                close_by(&format!("layer_norm {rows} x {width} + {away}"), &got, &want, 2e-5 * (1.0 + away));
+            }
+        }
+    }
+    for case in ATTENTIONS {
+        let got = attend(case.q(device), case.keys(device), case.scales(device));
+        let want = plain_attend(&case, case.q(flex), case.keys(flex), case.scales(flex));
+        close(&format!("attend {case:?}"), &values(got), &values(want));
+        let view = |device: &Device| tensor([case.b, case.heads * case.d, case.n], 0.4, device).swap_dims(1, 2);
+        let got = attend(view(device), case.keys(device), case.scales(device));
+        let want = plain_attend(&case, view(flex), case.keys(flex), case.scales(flex));
+        close(&format!("attend, a view, {case:?}"), &values(got), &values(want));
+    }
+    check_what_is_not_finite(device);
+}
+
+#[track_caller]
+fn close_by(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
+    let off = got.iter().zip(want).position(|(g, w)| !(g - w).abs().le(&(tolerance * scale)));
+    assert!(
+        off.is_none(),
+        "{what}: element {off:?} is {:?}, should be {:?}",
+        off.map(|i| got[i]),
+        off.map(|i| want[i])
+    );
+}
+
+/// What comes out of something that is no number is no number.
+fn check_what_is_not_finite(device: &Device) {
+    let row = |n: usize| {
+        let mut values = wave(n, 0.2);
+        values[n / 2] = f32::NAN;
+        Tensor::<2>::from_data(TensorData::new(values, [1, n]), device)
+    };
+    let all_nan = |t: Vec<f32>| t.iter().all(|v| v.is_nan());
+    assert!(all_nan(values(linear(row(8), tensor([5, 8], 0.1, device), None))), "linear");
+    assert!(all_nan(values(layer_norm(row(8), tensor([8], 0.1, device), None))), "layer_norm");
+    let [scale_q, scale_k] = [0, 1].map(|_| Tensor::ones([32], device));
+    let keys = Keys { kv: tensor([1, 6, 64], 0.5, device), null: None, mask: None };
+    let y = attend(row(32).unsqueeze(), keys, [scale_q, scale_k]);
+    assert!(all_nan(values(y)), "attend");
+}
+
+/// The values of gradients of `inputs` by the loss `sum(f(inputs) * dy)`, each input a tensor of any rank.
+macro_rules! gradients {
+    ($f:expr, $dy:expr, $($input:ident),+) => {{
+        let grads = ($f * $dy).sum().backward();
+        vec![$(values($input.grad(&grads).unwrap())),+]
+    }};
+}
+
+/// By our backward, and by Burn's own autodiff of the plain formula on the CPU.
+pub(crate) fn check_gradients(device: &Device) {
+    let (device, flex) = (&device.clone().autodiff(), &Device::flex().autodiff());
+    for [rows, outputs, inputs] in LAYERS {
+        let run = |device: &Device, f: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>| {
+            let x = tensor([rows, inputs], 0.3, device).require_grad();
+            let weight = tensor([outputs, inputs], 1.1, device).require_grad();
+            let bias = tensor([outputs], 2.0, device).require_grad();
+            let y = f(x.clone(), weight.clone(), Some(bias.clone()));
+            gradients!(y, tensor([rows, outputs], 3.3, device), x, weight, bias)
+        };
+        all_close(&format!("linear {rows} x {outputs} x {inputs}"), &run(device, linear), &run(flex, plain_linear));
+    }
+    for [rows, width] in ROWS {
+        for with_offset in [false, true] {
+            let run = |device: &Device, f: fn(Tensor<2>, Tensor<1>, Option<Tensor<1>>) -> Tensor<2>| {
+                let x = tensor([rows, width], 0.3, device).require_grad();
+                let gain = tensor([width], 1.1, device).require_grad();
+                let offset = tensor([width], 2.0, device).require_grad();
+                let y = f(x.clone(), gain.clone(), with_offset.then(|| offset.clone()));
+                let dy = tensor([rows, width], 3.3, device);
+                if with_offset { gradients!(y, dy, x, gain, offset) } else { gradients!(y, dy, x, gain) }
+            };
+            all_close(&format!("layer_norm {rows} x {width}"), &run(device, layer_norm), &run(flex, plain_layer_norm));
+        }
+    }
+    for case in ATTENTIONS {
+        let run = |device: &Device, f: &dyn Fn(Tensor<3>, Keys, [Tensor<1>; 2]) -> Tensor<3>| {
+            let q = case.q(device).require_grad();
+            let kv = case.kv(device).require_grad();
+            let null = case.null(device).map(Tensor::require_grad);
+            let [scale_q, scale_k] = case.scales(device).map(Tensor::require_grad);
+            let keys = Keys { kv: kv.clone(), null: null.clone(), mask: case.mask(device) };
+            let y = f(q.clone(), keys, [scale_q.clone(), scale_k.clone()]);
+            let dy = tensor([case.b, case.n, case.heads * case.d], 3.3, device);
+            match null {
+                Some(null) => gradients!(y, dy, q, kv, scale_q, scale_k, null),
+                None => gradients!(y, dy, q, kv, scale_q, scale_k),
+            }
+        };
+        let want = run(flex, &|q, keys, scales| plain_attend(&case, q, keys, scales));
+        all_close(&format!("attend {case:?}"), &run(device, &attend), &want);
+    }
+}
+
+#[track_caller]
+fn all_close(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        close(&format!("{what}: gradient {i}"), got, want);
+    }
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    let device = &Device::flex();
+    let case = Case { b: 2, n: 5, m: 4, heads: 2, kv_heads: 1, d: 8, null: true, masked: 3 };
+    let dims = [case.b, case.n, case.heads * case.d];
+    let n: usize = dims.iter().product();
+    let dy = wave(n, 3.3);
+    // In f64 by hand, so that the differences are not lost in rounding.
+    let loss = |y: Tensor<3>| -> f64 { values(y).iter().zip(&dy).map(|(&y, &d)| f64::from(y) * f64::from(d)).sum() };
+    let (q, kv) = (values(case.q(device)), values(case.kv(device)));
+    let of_q = |q: &[f32]| {
+        let q = Tensor::from_data(TensorData::new(q.to_vec(), dims), device);
+        loss(attend(q, case.keys(device), case.scales(device)))
+    };
+    let of_kv = |kv: &[f32]| {
+        let kv = Tensor::from_data(TensorData::new(kv.to_vec(), [case.b, case.m, 2 * case.d]), device);
+        loss(attend(case.q(device), Keys { kv, ..case.keys(device) }, case.scales(device)))
+    };
+    let dy = Tensor::from_data(TensorData::new(dy.clone(), dims), device);
+    let (dq, dkv, ..) = ops::attend::backward(case.q(device), case.keys(device), case.scales(device), dy);
+    for (what, got, f, x) in
+        [("dq", values(dq), &of_q as &dyn Fn(&[f32]) -> f64, &q), ("dkv", values(dkv), &of_kv, &kv)]
+    {
+        for i in (0..x.len()).step_by(7) {
+            let numeric = difference(f, x, i);
+            assert!((numeric - f64::from(got[i])).abs() < 2e-2, "{what}[{i}]: {} against {numeric}", got[i]);
+        }
+    }
+}
+
+#[test]
+fn what_is_masked_has_no_say() {
+    let device = &Device::flex();
+    let case = Case { b: 1, n: 5, m: 4, heads: 2, kv_heads: 1, d: 8, null: true, masked: 2 };
+    let y = |first: f32| {
+        let mut kv = values(case.kv(device));
+        kv[..case.d * 2].fill(first);
+        let kv = Tensor::from_data(TensorData::new(kv, [1, case.m, 2 * case.d]), device);
+        let mask = Some(Tensor::from_data([[0f32, 1.0]], device));
+        values(attend(case.q(device), Keys { kv, mask, ..case.keys(device) }, case.scales(device)))
+    };
+    assert_eq!(y(0.5), y(-70.0));
+}
