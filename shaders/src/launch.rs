@@ -32,6 +32,11 @@ fn dim(kernel: &Kernel) -> CubeDim {
     CubeDim::new_3d(x, y, z)
 }
 
+/// Threads that the device of `x` runs in step, at least.
+pub(crate) fn lanes(x: &CubeTensor) -> u32 {
+    x.client.properties().hardware.plane_size_min
+}
+
 /// An uninitialised contiguous tensor beside `x`.
 pub(crate) fn empty_beside(x: &CubeTensor, shape: Shape) -> CubeTensor {
     let handle = x.client.empty(shape.num_elements() * x.dtype.size());

@@ -6,7 +6,7 @@
 //!
 //! | op | what it fuses | who calls it |
 //! | --- | --- | --- |
-//! | [`rms_norm_silu`] | channel RMS norm, gain, offset, SiLU | every block of the U-Net |
+//! | [`block_norm`], [`rms_norm_silu`] | channel RMS norm, gain, scale and shift, SiLU | every block of the U-Net |
 //! | [`conv3x3`] | zero padding and bias of a 3x3 convolution, without im2col on the CPU | every block of the U-Net |
 //! | [`pointwise`] | a 1x1 convolution and its bias | where widths or sizes of maps change |
 //! | [`linear`] | a product with transposed weights and its bias | every other layer with weights |
@@ -29,5 +29,5 @@ pub use ops::conv3x3::conv3x3;
 pub use ops::layer_norm::layer_norm;
 pub use ops::linear::linear;
 pub use ops::pointwise::pointwise;
-pub use ops::rms_norm_silu::rms_norm_silu;
+pub use ops::rms_norm_silu::{block_norm, rms_norm_silu};
 pub use proof::self_test;

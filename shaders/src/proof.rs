@@ -150,23 +150,29 @@ async fn run_all(device: &Device) -> Result<Answers, String> {
 
 /// The ops over maps.
 async fn run_maps(device: &Device) -> Result<Answers, String> {
+    let row = |n: usize, phase| Tensor::<1>::from_data(TensorData::new(wave(n, phase), [n]), device);
     // More pixels than a workgroup, and not a multiple of it.
     let map = |phase| Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 9 * 15, phase), [2, 5, 9, 15]), device);
     let affine = Tensor::<3>::from_data(TensorData::new(wave(2 * 2 * 5, 0.3), [2, 2, 5]), device);
-    let weight = Tensor::<4>::from_data(TensorData::new(wave(6 * 5 * 9, 0.5), [6, 5, 3, 3]), device);
-    let bias = Tensor::<1>::from_data(TensorData::new(wave(6, 0.9), [6]), device);
-    // So many patches that the kernel for large maps runs; the other one runs on the small map.
+    // Output channels for the kernels with shared memory and for that without.
+    let weights =
+        |o: usize| (Tensor::<4>::from_data(TensorData::new(wave(o * 45, 0.5), [o, 5, 3, 3]), device), row(o, 0.9));
+    let ((weight, bias), (few, few_bias)) = (weights(17), weights(6));
+    // So many patches that the kernel for large maps runs; the one for small maps runs on the other.
     let wide = Tensor::<4>::from_data(TensorData::new(wave(5 * 90 * 91, 0.2), [1, 5, 90, 91]), device);
-    let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 6 * 9 * 15, 2.1), [2, 6, 9, 15]), device);
-    let row = |n: usize, phase| Tensor::<1>::from_data(TensorData::new(wave(n, phase), [n]), device);
+    let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 17 * 9 * 15, 2.1), [2, 17, 9, 15]), device);
+    let both = Some(Tensor::<2>::from_data(TensorData::new(wave(2 * 10, 0.3), [2, 10]), device));
     let whole = Tensor::<4>::from_data(TensorData::new(wave(2 * 8 * 68, 0.6), [2, 8, 4, 17]), device);
     let narrow = Tensor::<4>::from_data(TensorData::new(wave(5 * 8, 1.3), [5, 8, 1, 1]), device);
     let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
         ("rms_norm_silu", read(rms_norm_silu::rms_norm_silu(map(0.1), affine)).await?),
+        ("block_norm", read(rms_norm_silu::block_norm(map(0.1), row(5, 0.4), None)).await?),
+        ("block_norm with a scale and shift", read(rms_norm_silu::block_norm(map(0.1), row(5, 0.4), both)).await?),
         ("rms_norm_silu dx", read(dx).await?),
         ("rms_norm_silu da", read(da).await?),
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
+        ("conv3x3 to few channels", read(conv3x3::conv3x3(map(0.1), few, few_bias)).await?),
         ("conv3x3 of a large map", read(conv3x3::conv3x3(wide, weight.clone(), bias)).await?),
         ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
         ("pointwise", read(pointwise::pointwise(whole, narrow, row(5, 0.4))).await?),

@@ -6,6 +6,7 @@ const SLICES: u32 = 1u;    // threads that share the input channels of one patch
 const DEPTH: u32 = 4u;     // input channels in shared memory at a time
 
 #import conv3x3
+#import conv3x3_tiled
 
 @compute @workgroup_size(128, 1, 1)
 fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {

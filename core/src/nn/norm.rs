@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use firefall_shaders::{layer_norm, rms_norm_silu};
+use firefall_shaders::{block_norm, layer_norm};
 
 use super::Init;
 
@@ -25,20 +25,7 @@ impl ChanRmsNorm {
     /// - x, output: `[b, c, h, w]`
     /// - `scale_shift`: `[b, 2 c]`, scales then shifts
     pub fn forward_silu(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>) -> Tensor<4> {
-        let [b, c, ..] = x.dims();
-        let gamma = self.gamma.val().reshape([1, 1, c]);
-        let affine = match scale_shift {
-            Some(scale_shift) => {
-                let both = scale_shift.reshape([b, 2, c]);
-                let gain = (both.clone().slice([0..b, 0..1]) + 1.0) * gamma;
-                Tensor::cat(vec![gain, both.slice([0..b, 1..2])], 1)
-            }
-            None => {
-                let offset = Tensor::zeros([b, 1, c], &gamma.device());
-                Tensor::cat(vec![gamma.expand([b, 1, c]), offset], 1)
-            }
-        };
-        rms_norm_silu(x, affine)
+        block_norm(x, self.gamma.val(), scale_shift)
     }
 }
 

@@ -102,12 +102,12 @@ impl ResnetBlock {
 
     /// # Shapes
     /// - x: `[b, c_in, h, w]`
-    /// - time: `[b, d_time]`
+    /// - time: `[b, d_time]`, through SiLU already: once for all blocks, not in each as in imagen-pytorch
     /// - cond: `[b, n, d_cond]`; used only by a block with cross attention
     /// - output: `[b, c_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>, cond: Option<&Context>) -> Tensor<4> {
         let scale_shift = match (&self.time, time) {
-            (Some(linear), Some(time)) => Some(linear.forward(activation::silu(time.clone()))),
+            (Some(linear), Some(time)) => Some(linear.forward(time.clone())),
             _ => None,
         };
         let mut h = self.block1.forward(x.clone(), None);

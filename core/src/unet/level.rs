@@ -14,7 +14,7 @@ use crate::nn::transformer::Transformer;
 /// What all blocks of a network are told: the time vector and the condition's tokens.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// `[b, d_time]`.
+    /// `[b, d_time]`, through SiLU.
     pub time: Tensor<2>,
     /// `[b, n, d_cond]`.
     pub tokens: Context,

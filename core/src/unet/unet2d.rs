@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, activation};
 
 use super::condition::{Conditioning, TextEmbedding, TimeEmbedding};
 use super::config::{Stem, UnetConfig};
@@ -174,6 +174,7 @@ impl Unet {
             mask = more.mask.map(|mask| Tensor::cat(vec![there(&mask), mask], 1));
             tokens.push(more.tokens);
         }
+        let time = activation::silu(time);
         Condition { time, tokens: Context { tokens: self.norm_cond.forward(Tensor::cat(tokens, 1)), mask } }
     }
 

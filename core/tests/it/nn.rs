@@ -1,6 +1,6 @@
 //! Layers against their namesakes in imagen-pytorch.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, activation};
 use firefall_core::nn::Init;
 use firefall_core::nn::attention::AttentionSize;
 use firefall_core::nn::attention::cross::CrossAttention;
@@ -93,7 +93,7 @@ fn global_context() {
 fn check_resnet(name: &str, width: usize, options: ResnetOptions) {
     let (golden, device) = open(name);
     let layer = golden.fill(ResnetBlock::new(&mut Init::blank(&device), 8, width, options), BARE);
-    let time: Option<Tensor<2>> = options.time.map(|_| golden.input("time_emb", &device));
+    let time: Option<Tensor<2>> = options.time.map(|_| activation::silu(golden.input("time_emb", &device)));
     let cond: Option<Tensor<3>> = options.cross.map(|_| golden.input("cond", &device));
     golden.check("y", layer.forward(golden.input("x", &device), time.as_ref(), cond.map(Into::into).as_ref()));
 }

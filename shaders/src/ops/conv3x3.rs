@@ -18,7 +18,7 @@ use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
 use crate::kernel::{self, Kernel};
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch};
 use crate::proof::proven;
 
 mod kernels;
@@ -95,35 +95,70 @@ pub trait Conv3x3: Backend {
     }
 }
 
-/// What a workgroup of one of the WGSL kernels makes.
-struct Tile {
-    kernel: Kernel,
-    /// Patches of [`PATCH`] x [`PATCH`] pixels, of any images.
-    patches: usize,
-    /// Output channels.
-    outputs: usize,
+/// One of the WGSL kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tile {
+    /// 32 output channels of 16 patches a workgroup.
+    Large,
+    /// 32 output channels of 4 patches a workgroup.
+    Small,
+    /// 4 output channels of a patch a thread, without shared memory.
+    Direct,
 }
 
 /// Side of a patch, the pixels of one thread.
 const PATCH: usize = 4;
-const LARGE: Tile = Tile { kernel: kernel::CONV3X3, patches: 16, outputs: 32 };
-const SMALL: Tile = Tile { kernel: kernel::CONV3X3_SMALL, patches: 4, outputs: 32 };
+/// Output channels of one thread.
+const QUAD: usize = 4;
+/// Output channels of a workgroup that has shared memory.
+const OUTPUTS: usize = 32;
 /// With fewer workgroups of the large tile than this the small one runs, of which there are four times as many: more of
 /// a GPU is busy, at the price of a third more work on a rasteriser. Not yet measured on a GPU.
 const FILL: usize = 16;
+/// Up to so many output channels a tile of 32 would waste half of its work and more.
+const NARROW: usize = 16;
+/// Devices of fewer lanes than this have shared memory that is memory like any other: SwiftShader, where a barrier costs
+/// more than what it saves, and the first Malis.
+const LANES_THAT_SHARE: u32 = 8;
 
-/// The tile and its workgroups for images `[b, c, h, w]` to `o` channels; nothing where an axis is empty, has too many
-/// workgroups, or an index would not fit 32 bits.
-fn tile([b, c, h, w]: [usize; 4], o: usize) -> Option<(&'static Tile, [usize; 3])> {
+impl Tile {
+    #[cfg(test)]
+    const ALL: [Self; 3] = [Self::Large, Self::Small, Self::Direct];
+
+    fn kernel(self) -> Kernel {
+        match self {
+            Self::Large => kernel::CONV3X3,
+            Self::Small => kernel::CONV3X3_SMALL,
+            Self::Direct => kernel::CONV3X3_DIRECT,
+        }
+    }
+
+    fn groups(self, patches: usize, o: usize) -> [usize; 3] {
+        match self {
+            Self::Large => [patches.div_ceil(16), o.div_ceil(OUTPUTS), 1],
+            Self::Small => [patches.div_ceil(4), o.div_ceil(OUTPUTS), 1],
+            Self::Direct => [(patches * o.div_ceil(QUAD)).div_ceil(32), 1, 1],
+        }
+    }
+}
+
+/// The tile and its workgroups for images `[b, c, h, w]` to `o` channels on a device of so many lanes; nothing where an
+/// axis is empty, has too many workgroups, or an index would not fit 32 bits.
+fn tile([b, c, h, w]: [usize; 4], o: usize, lanes: u32) -> Option<(Tile, [usize; 3])> {
     let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |n, &v| n.checked_mul(v));
     let elements = [product(&[b, c, h, w])?, product(&[b, o, h, w])?, product(&[o, c, 9])?];
     if elements.iter().any(|&n| n == 0 || u32::try_from(n).is_err()) {
         return None;
     }
     let patches = b * h.div_ceil(PATCH) * w.div_ceil(PATCH);
-    let groups = |tile: &Tile| [patches.div_ceil(tile.patches), o.div_ceil(tile.outputs), 1];
-    let tile = if groups(&LARGE).iter().product::<usize>() < FILL { &SMALL } else { &LARGE };
-    let count = groups(tile);
+    let tile = if o <= NARROW || lanes < LANES_THAT_SHARE {
+        Tile::Direct
+    } else if Tile::Large.groups(patches, o).iter().product::<usize>() < FILL {
+        Tile::Small
+    } else {
+        Tile::Large
+    };
+    let count = tile.groups(patches, o);
     count.iter().all(|&n| n <= MOST_GROUPS).then_some((tile, count))
 }
 
@@ -136,7 +171,7 @@ fn on_gpu(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor, places: Places
     let o = bias.meta.shape()[0];
     let mut shape = x.meta.shape().clone();
     let [b, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
-    let (tile, count) = tile([b, c, h, w], o)?;
+    let (tile, count) = tile([b, c, h, w], o, lanes(x))?;
     if [x, weight, bias].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
         return None;
     }
@@ -144,7 +179,7 @@ fn on_gpu(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor, places: Places
     shape[1] = o;
     let y = empty_beside(&x, shape);
     let [outputs, inputs, turned] = places;
-    launch(tile.kernel, count, &[&x, &weight, &bias], &[b, c, o, h, w, outputs, inputs, turned], &[&y]);
+    launch(tile.kernel(), count, &[&x, &weight, &bias], &[b, c, o, h, w, outputs, inputs, turned], &[&y]);
     Some(y)
 }
 
@@ -256,32 +291,44 @@ mod gradient {
 
 #[cfg(test)]
 mod tests {
-    use super::{LARGE, PATCH, SMALL, tile};
+    use super::{OUTPUTS, PATCH, QUAD, Tile, tile};
 
     #[test]
-    fn small_maps_get_small_tiles_and_every_patch_a_place() {
-        let name = |shape, o| tile(shape, o).unwrap().0.kernel.name;
-        assert_eq!(name([1, 64, 128, 128], 64), LARGE.kernel.name);
-        assert_eq!(name([8, 128, 16, 16], 128), LARGE.kernel.name);
-        for small in [[1, 64, 32, 32], [4, 256, 8, 8], [1, 1, 1, 1]] {
-            assert_eq!(name(small, small[1]), SMALL.kernel.name, "{small:?}");
+    fn tiles_by_size_and_device_and_every_patch_a_place() {
+        let of = |shape, o| tile(shape, o, 32).unwrap().0;
+        assert_eq!(of([1, 64, 128, 128], 64), Tile::Large);
+        assert_eq!(of([8, 128, 16, 16], 128), Tile::Large);
+        for small in [[1, 64, 32, 32], [4, 256, 8, 8], [1, 40, 1, 1]] {
+            assert_eq!(of(small, small[1]), Tile::Small, "{small:?}");
         }
+        for narrow in [1, 3, 16] {
+            assert_eq!(of([8, 64, 32, 32], narrow), Tile::Direct);
+        }
+        // A rasteriser of four lanes.
+        assert_eq!(tile([8, 128, 16, 16], 128, 4).unwrap().0, Tile::Direct);
         // What the self-test and the tests of parity take for either.
-        assert_eq!([name([1, 5, 90, 91], 6), name([2, 5, 9, 15], 6)], [LARGE.kernel.name, SMALL.kernel.name]);
-        assert_eq!([name([8, 12, 32, 32], 64), name([8, 33, 8, 8], 64)], [LARGE.kernel.name, SMALL.kernel.name]);
-        for (shape, o) in [([5, 3, 1, 7], 33), ([16, 64, 67, 65], 40)] {
-            let (tile, [x, y, _]) = tile(shape, o).unwrap();
-            assert!(x * tile.patches >= shape[0] * shape[2].div_ceil(PATCH) * shape[3].div_ceil(PATCH));
-            assert!(y * tile.outputs >= o);
+        assert_eq!([of([1, 5, 90, 91], 17), of([2, 5, 9, 15], 17), of([2, 5, 9, 15], 6)], Tile::ALL);
+        assert_eq!([of([8, 12, 32, 32], 64), of([8, 33, 8, 8], 64), of([1, 5, 97, 89], 3)], Tile::ALL);
+        let odd: [([usize; 4], usize); 3] = [([5, 3, 1, 7], 33), ([16, 64, 67, 65], 40), ([3, 5, 9, 9], 7)];
+        for (shape, o) in odd {
+            let patches = shape[0] * shape[2].div_ceil(PATCH) * shape[3].div_ceil(PATCH);
+            for (tile, patches_of, outputs) in [(Tile::Large, 16, OUTPUTS), (Tile::Small, 4, OUTPUTS)] {
+                let [x, y, _] = tile.groups(patches, o);
+                assert!(x * patches_of >= patches && y * outputs >= o);
+                assert_eq!(tile.kernel().workgroup_size, [128, 1, 1]);
+            }
+            let [threads, ..] = Tile::Direct.groups(patches, o);
+            assert!(threads * 32 >= patches * o.div_ceil(QUAD));
+            assert_eq!(Tile::Direct.kernel().workgroup_size, [32, 1, 1]);
         }
     }
 
     #[test]
     fn sizes_beyond_a_launch_are_left_to_the_plain_body() {
         for (shape, o) in [([1, 1, 1 << 16, 1 << 16], 1), ([1, 1, 4, 1 << 23], 1), ([1, 1, 1, 1], 1 << 22)] {
-            assert!(tile(shape, o).is_none(), "{shape:?} to {o}");
+            assert!(tile(shape, o, 32).is_none(), "{shape:?} to {o}");
         }
-        assert!(tile([0, 3, 8, 8], 8).is_none() && tile([1, 3, 8, 8], 0).is_none());
-        assert!(tile([usize::MAX; 4], 1).is_none());
+        assert!(tile([0, 3, 8, 8], 8, 32).is_none() && tile([1, 3, 8, 8], 0, 32).is_none());
+        assert!(tile([usize::MAX; 4], 1, 32).is_none());
     }
 }

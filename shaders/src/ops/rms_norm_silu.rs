@@ -2,10 +2,11 @@
 
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::wgpu::CubeTensor;
+use burn::backend::{Backend, Dispatch, Flex, FloatDType, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, beside, empty_beside, into_contiguous, launch};
 use crate::proof::proven;
 use crate::{cpu, kernel};
 
@@ -28,6 +29,27 @@ pub fn rms_norm_silu(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::rms_norm_silu(x.into_dispatch(), affine.into_dispatch()))
 }
 
+/// [`rms_norm_silu`] with `gain = gamma (1 + scale)` and `offset = shift`, or `gamma` and 0 where there is neither: the
+/// head of a block, from what the block is told, in one kernel.
+///
+/// # Shapes
+/// - x, output: `[b, c, h, w]`
+/// - gamma: `[c]`
+/// - `scale_shift`: `[b, 2 c]`, scales then shifts
+#[must_use]
+pub fn block_norm(x: Tensor<4>, gamma: Tensor<1>, scale_shift: Option<Tensor<2>>) -> Tensor<4> {
+    let [b, c, ..] = x.dims();
+    assert_eq!(gamma.dims(), [c], "block_norm: gamma must be [c] of the input");
+    let (x, gamma) = (x.into_dispatch(), gamma.into_dispatch());
+    Tensor::from_dispatch(match scale_shift {
+        Some(both) => {
+            assert_eq!(both.dims(), [b, 2 * c], "block_norm: scale and shift must be [b, 2 c] of the input");
+            Dispatch::block_norm_modulated(x, gamma, both.into_dispatch())
+        }
+        None => Dispatch::block_norm(x, gamma),
+    })
+}
+
 /// The gradients of [`rms_norm_silu`] with respect to `x` and `affine`, for the gradient `dy` of its output.
 ///
 /// # Shapes
@@ -48,6 +70,24 @@ pub trait RmsNormSilu: Backend {
         reference::<Self>(x, affine)
     }
 
+    /// See [`block_norm`].
+    #[fusion(dtype = x, shape = x)]
+    fn block_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>) -> FloatTensor<Self> {
+        let affine = affine::<Self>(&x.shape(), gamma, None);
+        Self::rms_norm_silu(x, affine)
+    }
+
+    /// The same with a scale and a shift.
+    #[fusion(dtype = x, shape = x)]
+    fn block_norm_modulated(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        scale_shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let affine = affine::<Self>(&x.shape(), gamma, Some(scale_shift));
+        Self::rms_norm_silu(x, affine)
+    }
+
     /// See [`backward`].
     #[fusion(meta = |x, affine, _dy| (x.clone(), affine.clone()))]
     fn rms_norm_silu_backward(
@@ -57,6 +97,20 @@ pub trait RmsNormSilu: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         reference_backward::<Self>(x, affine, dy)
     }
+}
+
+/// Gains and offsets for an input `[b, c, h, w]`, `[b, 2, c]`.
+fn affine<B: Backend>(x: &Shape, gamma: FloatTensor<B>, scale_shift: Option<FloatTensor<B>>) -> FloatTensor<B> {
+    let (b, c) = (x[0], x[1]);
+    let gamma = B::float_reshape(gamma, Shape::new([1, 1, c]));
+    let Some(both) = scale_shift else {
+        let offset = B::float_zeros(Shape::new([b, 1, c]), &gamma.device(), FloatDType::F32);
+        return B::float_cat(vec![B::float_expand(gamma, Shape::new([b, 1, c])), offset], 1);
+    };
+    let both = B::float_reshape(both, Shape::new([b, 2, c]));
+    let half = |i: usize| B::float_slice(both.clone(), &[(0..b).into(), (i..i + 1).into(), (0..c).into()]);
+    let gain = B::float_mul(B::float_add_scalar(half(0), 1f32.into()), gamma);
+    B::float_cat(vec![gain, half(1)], 1)
 }
 
 /// `1 / rms` of every pixel, `[b, 1, h, w]`.
@@ -121,7 +175,36 @@ fn fits([b, c, hw]: [usize; 3]) -> bool {
         && elements.is_some_and(|n| u32::try_from(n).is_ok())
 }
 
+/// The head of a block by the WGSL kernel, or by the plain body.
+fn block_on_gpu(x: CubeTensor, gamma: CubeTensor, scale_shift: Option<CubeTensor>) -> CubeTensor {
+    let shape = x.meta.shape().clone();
+    let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
+    if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
+        let affine = affine::<CubeBackend>(&shape, gamma, scale_shift);
+        return reference::<CubeBackend>(x, affine);
+    }
+    let [x, gamma] = [x, gamma].map(into_contiguous);
+    let modulated = usize::from(scale_shift.is_some());
+    let both = scale_shift.map_or_else(|| beside(&x, &[0.0]), into_contiguous);
+    let y = empty_beside(&x, shape);
+    let count = [hw.div_ceil(GROUP), b, 1];
+    launch(kernel::BLOCK_NORM, count, &[&x, &gamma, &both], &[b, c, hw, modulated], &[&y]);
+    y
+}
+
 impl RmsNormSilu for CubeBackend {
+    fn block_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>) -> FloatTensor<Self> {
+        block_on_gpu(x, gamma, None)
+    }
+
+    fn block_norm_modulated(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        scale_shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        block_on_gpu(x, gamma, Some(scale_shift))
+    }
+
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
         let shape = x.meta.shape().clone();
         let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
@@ -335,7 +418,7 @@ mod tests {
         for too_much in [[1, 8, 2048 * 2048], [65_536, 1, 1], [1, 65_536, 1], [64, 512, 1 << 17], [usize::MAX; 3]] {
             assert!(!fits(too_much), "{too_much:?}");
         }
-        for kernel in [kernel::RMS_NORM_SILU, kernel::RMS_NORM_SILU_DX] {
+        for kernel in [kernel::RMS_NORM_SILU, kernel::RMS_NORM_SILU_DX, kernel::BLOCK_NORM] {
             assert_eq!(kernel.workgroup_size, [GROUP as u32, 1, 1]);
         }
     }

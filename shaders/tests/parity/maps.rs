@@ -1,7 +1,7 @@
 //! The ops over maps.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{conv3x3, ops, pointwise, rms_norm_silu};
+use firefall_shaders::{block_norm, conv3x3, ops, pointwise, rms_norm_silu};
 
 use super::{close, difference, tensor, values, wave};
 
@@ -33,6 +33,19 @@ fn plain_norm(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {
     activation::silu(n * half(0) + half(1))
 }
 
+fn plain_block_norm(x: Tensor<4>, gamma: Tensor<1>, both: Option<Tensor<2>>) -> Tensor<4> {
+    let [b, c, ..] = x.dims();
+    let gain = gamma.reshape([1, 1, c]).expand([b, 1, c]);
+    let affine = match both {
+        Some(both) => {
+            let both = both.reshape([b, 2, c]);
+            Tensor::cat(vec![(both.clone().slice([0..b, 0..1]) + 1.0) * gain, both.slice([0..b, 1..2])], 1)
+        }
+        None => Tensor::cat(vec![gain.clone(), gain.zeros_like()], 1),
+    };
+    plain_norm(x, affine)
+}
+
 fn plain_conv(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     burn::tensor::module::conv2d(x, w, Some(bias), burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }
@@ -51,6 +64,13 @@ fn check_shapes(device: &Device) {
         let affine = || tensor([b, 2, c], 0.8, device);
         let got = values(rms_norm_silu(x(), affine()));
         close(&format!("rms_norm_silu {shape:?}"), &got, &values(plain_norm(x(), affine())));
+        let gamma = || tensor([c], 0.7, device);
+        for modulated in [false, true] {
+            let both = || modulated.then(|| tensor([b, 2 * c], 1.4, device));
+            let got = values(block_norm(x(), gamma(), both()));
+            let what = format!("block_norm {shape:?}, modulated: {modulated}");
+            close(&what, &got, &values(plain_block_norm(x(), gamma(), both())));
+        }
         for o in [1, 8, 10] {
             let weight = || tensor([o, c, 3, 3], 1.1, device);
             let bias = || tensor([o], 2.0, device);
@@ -137,6 +157,16 @@ pub(crate) fn check_gradients(device: &Device) {
         let (got, want) = (run(rms_norm_silu), run(plain_norm));
         close(&format!("rms_norm_silu dx {shape:?}"), &got.0, &want.0);
         close(&format!("rms_norm_silu daffine {shape:?}"), &got.1, &want.1);
+
+        let run = |f: fn(Tensor<4>, Tensor<1>, Option<Tensor<2>>) -> Tensor<4>| {
+            let (x, gamma) = (x(), tensor([c], 0.7, device).require_grad());
+            let both = tensor([b, 2 * c], 1.4, device).require_grad();
+            let grads = (f(x.clone(), gamma.clone(), Some(both.clone())) * dy(c)).sum().backward();
+            [values(x.grad(&grads).unwrap()), values(gamma.grad(&grads).unwrap()), values(both.grad(&grads).unwrap())]
+        };
+        for (i, (got, want)) in run(block_norm).iter().zip(run(plain_block_norm)).enumerate() {
+            close(&format!("block_norm gradient {i} {shape:?}"), got, &want);
+        }
 
         let run = |f: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>| {
             let (x, w, b) = (x(), weight(), bias());
