@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use divan::Bencher;
-use firefall_shaders::{conv3x3, ops, rms_norm_silu};
+use firefall_shaders::{Keys, attend, conv3x3, layer_norm, linear, ops, pointwise, rms_norm_silu};
 
 fn main() {
     divan::main();
@@ -55,8 +55,7 @@ const MAPS: [[usize; 3]; 3] = [[8, 64, 32], [8, 128, 16], [8, 256, 8]];
 
 /// Times a convolution on the wgpu device up to the last value in memory.
 fn on_wgpu(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3], conv: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>) {
-    let device = Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-    pollster::block_on(firefall_shaders::self_test(&device)).expect("the kernels are right on this device");
+    let device = wgpu();
     let x = random([b, c, s, s]).to_device(&device);
     let (w, bias) = (random([c, c, 3, 3]).to_device(&device), random([c]).to_device(&device));
     // `into_data` alone does not wait for the device, its bytes do.
@@ -88,4 +87,132 @@ fn conv_ours_backward_weight(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
 fn conv_ours_backward_input(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
     let (x, w, dy) = (random([b, c, s, s]), random([c, c, 3, 3]), random([b, c, s, s]));
     bencher.bench_local(|| ops::conv3x3::backward_input(x.clone(), w.clone(), dy.clone()));
+}
+
+/// Tokens of the base model: rows, their width.
+const TOKENS: [[usize; 2]; 2] = [[512, 96], [2048, 128]];
+
+fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>) -> Tensor<2> {
+    let x = x.clone() - x.mean_dim(1);
+    let variance = (x.clone() * x.clone()).mean_dim(1);
+    x * (variance + 1e-5).sqrt().recip() * gain.unsqueeze()
+}
+
+#[divan::bench(args = TOKENS)]
+fn layer_norm_fused(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let (x, gain) = (random([rows, width]), random([width]));
+    bencher.bench_local(|| layer_norm(x.clone(), gain.clone(), None));
+}
+
+#[divan::bench(args = TOKENS)]
+fn layer_norm_plain(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let (x, gain) = (random([rows, width]), random([width]));
+    bencher.bench_local(|| plain_layer_norm(x.clone(), gain.clone()));
+}
+
+/// Attentions of the base model at batch 8, four heads of 32: queries, keys, heads of keys.
+const ATTENTIONS: [[usize; 3]; 2] = [[64, 85, 1], [64, 21, 4]];
+
+/// Queries, keys and values, and both scales.
+fn attention(device: &Device, [n, m, kv_heads]: [usize; 3]) -> (Tensor<3>, Tensor<3>, [Tensor<1>; 2]) {
+    let q = random([8, n, 128]).to_device(device);
+    let kv = random([8, m, 64 * kv_heads]).to_device(device);
+    (q, kv, [0, 1].map(|_| Tensor::ones([32], device)))
+}
+
+fn plain_attend(q: Tensor<3>, kv: Tensor<3>, [scale_q, scale_k]: [Tensor<1>; 2]) -> Tensor<3> {
+    let ([b, n, _], [_, m, width]) = (q.dims(), kv.dims());
+    let kv_heads = width / 64;
+    let unit = |x: Tensor<4>| {
+        let length = (x.clone() * x.clone()).sum_dim(3).sqrt().clamp_min(1e-12);
+        x * length.recip()
+    };
+    let q = q.reshape([b, n, 4, 32]).swap_dims(1, 2).reshape([b, kv_heads, 4 / kv_heads * n, 32]);
+    let half = |i: usize| {
+        let x = kv.clone().slice([0..b, 0..m, i * width / 2..(i + 1) * width / 2]);
+        x.reshape([b, m, kv_heads, 32]).swap_dims(1, 2)
+    };
+    let q = unit(q) * (scale_q * 8.0).unsqueeze();
+    let k = unit(half(0)) * scale_k.unsqueeze();
+    let y = activation::softmax(q.matmul(k.transpose()), 3).matmul(half(1));
+    y.reshape([b, 4, n, 32]).swap_dims(1, 2).reshape([b, n, 128])
+}
+
+#[divan::bench(args = ATTENTIONS)]
+fn attend_fused(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (q, kv, scales) = attention(&Device::flex(), sizes);
+    bencher.bench_local(|| attend(q.clone(), Keys { kv: kv.clone(), null: None, mask: None }, scales.clone()));
+}
+
+#[divan::bench(args = ATTENTIONS)]
+fn attend_plain(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (q, kv, scales) = attention(&Device::flex(), sizes);
+    bencher.bench_local(|| plain_attend(q.clone(), kv.clone(), scales.clone()));
+}
+
+/// The wgpu device, its kernels proven.
+fn wgpu() -> Device {
+    let device = Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    pollster::block_on(firefall_shaders::self_test(&device)).expect("the kernels are right on this device");
+    device
+}
+
+#[divan::bench(args = ATTENTIONS, sample_count = 20)]
+fn attend_fused_wgpu(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (q, kv, scales) = attention(&wgpu(), sizes);
+    let keys = || Keys { kv: kv.clone(), null: None, mask: None };
+    bencher.bench_local(|| attend(q.clone(), keys(), scales.clone()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = ATTENTIONS, sample_count = 20)]
+fn attend_plain_wgpu(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (q, kv, scales) = attention(&wgpu(), sizes);
+    bencher.bench_local(|| plain_attend(q.clone(), kv.clone(), scales.clone()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = TOKENS, sample_count = 20)]
+fn layer_norm_fused_wgpu(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let device = wgpu();
+    let (x, gain) = (random([rows, width]).to_device(&device), random([width]).to_device(&device));
+    bencher.bench_local(|| layer_norm(x.clone(), gain.clone(), None).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = TOKENS, sample_count = 20)]
+fn layer_norm_plain_wgpu(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let device = wgpu();
+    let (x, gain) = (random([rows, width]).to_device(&device), random([width]).to_device(&device));
+    bencher.bench_local(|| plain_layer_norm(x.clone(), gain.clone()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = TOKENS, sample_count = 20)]
+fn linear_ours_wgpu(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let device = wgpu();
+    let (x, w) = (random([rows, width]).to_device(&device), random([width, width]).to_device(&device));
+    bencher.bench_local(|| linear(x.clone(), w.clone(), None).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = TOKENS, sample_count = 20)]
+fn linear_stock_wgpu(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
+    let device = wgpu();
+    let (x, w) = (random([rows, width]).to_device(&device), random([width, width]).to_device(&device));
+    bencher.bench_local(|| x.clone().matmul(w.clone().transpose()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = MAPS, sample_count = 20)]
+fn pointwise_ours_wgpu(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
+    let device = wgpu();
+    let (x, w) = (random([b, c, s, s]).to_device(&device), random([c, c, 1, 1]).to_device(&device));
+    let bias = random([c]).to_device(&device);
+    bencher.bench_local(|| pointwise(x.clone(), w.clone(), bias.clone()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = MAPS, sample_count = 20)]
+fn pointwise_stock_wgpu(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
+    let device = wgpu();
+    let (x, w) = (random([b, c, s, s]).to_device(&device), random([c, c, 1, 1]).to_device(&device));
+    let bias = random([c]).to_device(&device);
+    bencher.bench_local(|| {
+        let y = w.clone().reshape([1, c, c]).matmul(x.clone().reshape([b, c, s * s]));
+        (y + bias.clone().reshape([1, c, 1])).into_data().try_to_vec::<f32>()
+    });
 }

@@ -1,9 +1,13 @@
 //! Launching a kernel on a wgpu device: the only file that names cubecl's launch interface.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+use burn::cubecl::Device as Key;
 use burn::cubecl::ir::attributes::BufferIOAttr;
 use burn::cubecl::prelude::KernelId;
-use burn::cubecl::server::{CubeCount, KernelArguments};
+use burn::cubecl::server::{CubeCount, Handle, KernelArguments};
 use burn::tensor::{DType, Shape};
 
 use crate::Kernel;
@@ -43,10 +47,38 @@ pub(crate) fn empty_beside(x: &CubeTensor, shape: Shape) -> CubeTensor {
     CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, handle, x.dtype)
 }
 
-/// A vector of `values` beside `x`.
-pub(crate) fn beside(x: &CubeTensor, values: &[f32]) -> CubeTensor {
-    let handle = x.client.create_from_slice(bytemuck::cast_slice(values));
-    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), Shape::new([values.len()]), handle, DType::F32)
+/// A few zeros beside `x`, for a binding that nobody reads. There is one such tensor a device, so it goes to one binding of
+/// a launch.
+pub(crate) fn nothing_beside(x: &CubeTensor) -> CubeTensor {
+    let handle = constant(x, &[0; 4]);
+    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), Shape::new([4]), handle, DType::F32)
+}
+
+/// The devices' small buffers by what they hold.
+///
+/// The queue of a device is submitted before anything is written to it, so a launch that brought its own parameters would
+/// be a submission of its own; in a browser that is most of its time. The sizes of a network come again at every step.
+static CONSTANTS: Mutex<Vec<(Key, HashMap<Vec<u32>, Handle>)>> = Mutex::new(Vec::new());
+/// So many of a device are kept. Then all go, which is right if slow: they are written anew.
+const MOST_CONSTANTS: usize = 4096;
+
+/// A buffer on the device of `x` that holds `words` and is never written again.
+fn constant(x: &CubeTensor, words: &[u32]) -> Handle {
+    let mut devices = CONSTANTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = devices.iter().position(|(device, _)| *device == x.device).unwrap_or_else(|| {
+        devices.push((x.device.clone(), HashMap::new()));
+        devices.len() - 1
+    });
+    let constants = &mut devices[at].1;
+    if let Some(handle) = constants.get(words) {
+        return handle.clone();
+    }
+    if constants.len() >= MOST_CONSTANTS {
+        constants.clear();
+    }
+    let handle = x.client.create_from_slice(bytemuck::cast_slice(words));
+    constants.insert(words.to_vec(), handle.clone());
+    handle
 }
 
 /// Launches `kernel` over `count` workgroups. Its bindings are the inputs, one buffer of `params`, then the outputs.
@@ -68,7 +100,7 @@ pub(crate) fn launch(
     );
     let client = &outputs[0].client;
     let params: Vec<u32> = params.iter().map(|&v| v as u32).collect();
-    let params = client.create_from_slice(bytemuck::cast_slice(&params));
+    let params = constant(outputs[0], &params);
     let mut args = KernelArguments::new();
     for input in inputs {
         args = args.with_buffer_io(input.handle.clone().binding(), BufferIOAttr::ReadOnly);

@@ -1,34 +1,37 @@
 // Layer norm over the last axis, gain, offset; f32. One thread a row, which it reads three times, from the second on out
-// of the cache: for the mean, for the variance around it, and for the output.
+// of the cache: for the mean, for the variance around it, and for the output. The input may be a view, such as the pixels
+// of a map as tokens.
 // Twin: shaders/src/ops/layer_norm.rs::reference
-@group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;       // (rows, d / 4)
-@group(0) @binding(1) var<storage, read_write> gain: array<vec4<f32>>;    // (d / 4)
-@group(0) @binding(2) var<storage, read_write> offset: array<vec4<f32>>;  // (d / 4); anything where there is none
-@group(0) @binding(3) var<storage, read_write> params: array<u32>;        // rows, d / 4, 1 with an offset
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;       // (rows, d / 4)
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;       // (b, n, d), elements between neighbours in params
+@group(0) @binding(1) var<storage, read_write> gain: array<f32>;    // (d)
+@group(0) @binding(2) var<storage, read_write> offset: array<f32>;  // (d); anything where there is none
+@group(0) @binding(3) var<storage, read_write> params: array<u32>;  // b n, n, d, then of x, then 1 with an offset
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;       // (b, n, d)
 
 const EPS: f32 = 1e-5;
 
 @compute @workgroup_size(32, 1, 1)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let width = params[1];
+    let width = params[2];
+    let step = params[5];
     if (id.x >= params[0]) { return; }
-    let start = id.x * width;
-    let share = vec4<f32>(1.0 / f32(width * 4u));
-    var sums = vec4<f32>(0.0);
+    let start = id.x / params[1] * params[3] + id.x % params[1] * params[4];
+    let share = 1.0 / f32(width);
+    var sum = 0.0;
     for (var i = 0u; i < width; i++) {
-        sums += x[start + i];
+        sum += x[start + i * step];
     }
-    let mean = dot(sums, share);
-    var squares = vec4<f32>(0.0);
+    let mean = sum * share;
+    var squares = 0.0;
     for (var i = 0u; i < width; i++) {
-        let v = x[start + i] - mean;
+        let v = x[start + i * step] - mean;
         squares = fma(v, v, squares);
     }
-    let scale = inverseSqrt(dot(squares, share) + EPS);
+    let scale = inverseSqrt(squares * share + EPS);
+    let to = id.x * width;
     for (var i = 0u; i < width; i++) {
-        var v = (x[start + i] - mean) * scale * gain[i];
-        if (params[2] != 0u) { v += offset[i]; }
-        y[start + i] = v;
+        var v = (x[start + i * step] - mean) * scale * gain[i];
+        if (params[6] != 0u) { v += offset[i]; }
+        y[to + i] = v;
     }
 }

@@ -15,7 +15,7 @@ use crate::diffusion::{Level, Sampler, SamplerKind};
 use crate::image::{Picture, PixelError};
 use crate::noise::picture_noise;
 use crate::text::{TextEmbedding, TokenizerError};
-use crate::unet::condition::{Lowres, TextInput};
+use crate::unet::condition::{TextInput, Told};
 
 /// The noise on the smaller picture has this number where sampling steps have theirs, which stay far below.
 const LOWRES_STEP: usize = 0xffff_ffff;
@@ -74,8 +74,7 @@ struct Prompts {
 struct Work {
     stage: usize,
     prompts: Prompts,
-    text: TextInput,
-    lowres: Option<Lowres>,
+    told: Told,
     cond_scale: f64,
     sampler: Sampler,
 }
@@ -165,7 +164,8 @@ impl Run {
             keep: prompts.keep.clone().slice([0..rows]),
         };
         let cond_scale = sampling.cond_scale;
-        self.state = State::Stage(Box::new(Work { stage: index, prompts, text, lowres, cond_scale, sampler }));
+        let told = stage.read(cond_scale, text, lowres);
+        self.state = State::Stage(Box::new(Work { stage: index, prompts, told, cond_scale, sampler }));
     }
 
     /// From noise, or from the canvas.
@@ -186,7 +186,7 @@ impl Run {
     async fn step(&mut self, mut work: Box<Work>) -> Result<(), RunError> {
         let index = work.stage;
         let stage = &self.model.stages[index];
-        let denoiser = Guided::new(stage, work.cond_scale, work.text.clone(), work.lowres.clone());
+        let denoiser = Guided { stage, cond_scale: work.cond_scale, told: &work.told };
         let mut noise = |step: usize| self.noise(index, step);
         let Some(step) = work.sampler.step(&denoiser, &mut noise) else { return Ok(()) };
         let last = step.done == step.total;
@@ -306,7 +306,7 @@ mod tests {
         loop {
             pollster::block_on(run.next()).unwrap().expect("a stage");
             if let State::Stage(work) = &run.state {
-                return [work.text.tokens.dims()[0], work.sampler.x_t().dims()[0]];
+                return [work.told.rows().unwrap(), work.sampler.x_t().dims()[0]];
             }
         }
     }

@@ -9,7 +9,7 @@ use super::attention::{AttentionSize, Context};
 use super::conv::Conv2d;
 use super::linear::Linear;
 use super::norm::ChanRmsNorm;
-use super::transformer::{to_map, to_tokens};
+use super::transformer::to_tokens;
 
 /// RMS norm, scale-shift, SiLU, convolution 3x3.
 #[derive(Module, Debug)]
@@ -112,9 +112,10 @@ impl ResnetBlock {
         };
         let mut h = self.block1.forward(x.clone(), None);
         if let (Some(cross), Some(cond)) = (&self.cross_attn, cond) {
-            let [_, _, height, width] = h.dims();
-            let tokens = to_tokens(h);
-            h = to_map(cross.forward(tokens.clone(), cond) + tokens, [height, width]);
+            // Added as a map, so that no copy is made of either.
+            let [b, c, height, width] = h.dims();
+            let pixels = h.clone().reshape([b, c, height * width]);
+            h = (pixels + cross.forward(to_tokens(h), cond).swap_dims(1, 2)).reshape([b, c, height, width]);
         }
         h = self.block2.forward(h, scale_shift);
         if let Some(gca) = &self.gca {

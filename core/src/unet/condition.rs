@@ -44,6 +44,33 @@ pub struct Conditioning {
     pub cond_images: Option<Tensor<4>>,
 }
 
+/// A [`Conditioning`] as a network reads it, once for all steps of a run.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// `[b, d_time]`, what text and the smaller picture's noise level add to the vector of the noise level.
+    pub(super) vector: Option<Tensor<2>>,
+    /// `[b, n, d_cond]`, normed, to come after the tokens of the noise level.
+    pub(super) tokens: Option<Tensor<3>>,
+    /// `[b, time_tokens + n]`, 1 for a token that counts; all count if there is none.
+    pub(super) mask: Option<Tensor<2>>,
+    /// A picture to follow, of the input's size.
+    pub(super) images: Option<Tensor<4>>,
+    /// The last estimate.
+    pub(super) self_cond: Option<Tensor<4>>,
+    /// The smaller picture, of the input's size.
+    pub(super) lowres: Option<Tensor<4>>,
+    /// `[b, 2, h, w]`, the place of each pixel.
+    pub(super) places: Option<Tensor<4>>,
+}
+
+#[cfg(test)]
+impl Told {
+    /// Rows of a batch that is told this, if it is told a text.
+    pub(crate) fn rows(&self) -> Option<usize> {
+        self.tokens.as_ref().map(|tokens| tokens.dims()[0])
+    }
+}
+
 /// One noise level into a vector and a few tokens.
 #[derive(Module, Debug)]
 pub struct TimeEmbedding {

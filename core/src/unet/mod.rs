@@ -8,6 +8,6 @@ pub mod config;
 pub mod level;
 pub mod unet2d;
 
-pub use condition::{Conditioning, Lowres, TextInput};
+pub use condition::{Conditioning, Lowres, TextInput, Told};
 pub use config::{LevelConfig, Stem, TextConfig, UnetConfig, Upsampling};
 pub use unet2d::Unet;

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
-use super::condition::{Conditioning, TextEmbedding, TimeEmbedding};
+use super::condition::{Conditioning, TextEmbedding, TimeEmbedding, Told};
 use super::config::{Stem, UnetConfig};
 use super::level::{Condition, Down, Up};
 use crate::nn::Init;
@@ -98,10 +98,52 @@ impl Unet {
     /// - level: `[b]`, the noise level as the network sees it
     /// - output: `[b, c_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, level: Tensor<1>, conditioning: &Conditioning) -> Tensor<4> {
-        let lowres = conditioning.lowres.as_ref().map(|lowres| lowres.image.clone());
-        let mut x = self.stem.forward(self.input(x, conditioning));
+        let [b, _, h, w] = x.dims();
+        self.step(x, level, &self.read(conditioning, [b, h, w]))
+    }
+
+    /// Reads what is the same at every step of a run, for batches of `b` pictures of `h` by `w`.
+    #[must_use]
+    pub fn read(&self, conditioning: &Conditioning, [b, h, w]: [usize; 3]) -> Told {
+        let token_dim = self.config.token_dim();
+        let (mut vector, mut tokens, mut mask) = (None, Vec::new(), None);
+        if let (Some(embedding), Some(lowres)) = (&self.lowres_time, &conditioning.lowres) {
+            let (more, level) = embedding.forward(lowres.level.clone(), token_dim);
+            vector = Some(more);
+            tokens.push(level);
+        }
+        if let (Some(embedding), Some(text)) = (&self.text, &conditioning.text) {
+            let (more, context) = embedding.forward(text);
+            vector = Some(vector.map_or_else(|| more.clone(), |vector| vector + more.clone()));
+            // The tokens of noise levels are always there.
+            let before = self.config.time_tokens + tokens.iter().map(|t| t.dims()[1]).sum::<usize>();
+            let there = |mask: &Tensor<2>| Tensor::ones([mask.dims()[0], before], &mask.device());
+            mask = context.mask.map(|mask| Tensor::cat(vec![there(&mask), mask], 1));
+            tokens.push(context.tokens);
+        }
+        let device = self.norm_cond.weight.val().device();
+        let normed = |tokens: Vec<Tensor<3>>| self.norm_cond.forward(Tensor::cat(tokens, 1));
+        Told {
+            vector,
+            tokens: (!tokens.is_empty()).then(|| normed(tokens)),
+            mask,
+            images: conditioning.cond_images.clone().map(|images| resize_nearest(images, [h, w])),
+            self_cond: conditioning.self_cond.clone(),
+            lowres: conditioning.lowres.as_ref().map(|lowres| lowres.image.clone()),
+            places: self.config.coordinates.then(|| coordinates([b, h, w], &device)),
+        }
+    }
+
+    /// [`forward`](Self::forward) of what was told once.
+    ///
+    /// # Shapes
+    /// - x: `[b, c, h, w]`
+    /// - level: `[b]`
+    /// - output: `[b, c_out, h, w]`
+    pub fn step(&self, x: Tensor<4>, level: Tensor<1>, told: &Told) -> Tensor<4> {
+        let mut x = self.stem.forward(self.input(x, told));
         let stem = x.clone();
-        let cond = self.condition(level, conditioning);
+        let cond = self.condition(level, told);
         if let Some(block) = &self.init_block {
             x = block.forward(x, Some(&cond.time), None);
         }
@@ -130,52 +172,37 @@ impl Unet {
         if let Some(block) = &self.final_block {
             x = block.forward(x, Some(&cond.time), None);
         }
-        if let Some(lowres) = lowres {
-            x = Tensor::cat(vec![x, lowres], 1);
+        if let Some(lowres) = &told.lowres {
+            x = Tensor::cat(vec![x, lowres.clone()], 1);
         }
         self.final_conv.forward(x)
     }
 
     /// The channels that enter the stem, in the reference's order: picture to follow, input, last estimate, smaller
     /// picture, and our own last: places.
-    fn input(&self, x: Tensor<4>, conditioning: &Conditioning) -> Tensor<4> {
-        let [.., h, w] = x.dims();
+    fn input(&self, x: Tensor<4>, told: &Told) -> Tensor<4> {
         let mut parts = vec![x.clone()];
         if self.config.self_cond {
-            parts.push(conditioning.self_cond.clone().unwrap_or_else(|| x.zeros_like()));
+            parts.push(told.self_cond.clone().unwrap_or_else(|| x.zeros_like()));
         }
-        if let Some(lowres) = &conditioning.lowres {
-            parts.push(lowres.image.clone());
-        }
-        if self.config.coordinates {
-            parts.push(coordinates(&x));
-        }
-        if let Some(images) = &conditioning.cond_images {
-            parts.insert(0, resize_nearest(images.clone(), [h, w]));
+        parts.extend(told.lowres.clone());
+        parts.extend(told.places.clone());
+        if let Some(images) = &told.images {
+            parts.insert(0, images.clone());
         }
         if parts.len() == 1 { x } else { Tensor::cat(parts, 1) }
     }
 
-    fn condition(&self, level: Tensor<1>, conditioning: &Conditioning) -> Condition {
-        let token_dim = self.config.token_dim();
-        let (mut time, tokens) = self.time.forward(level, token_dim);
-        let (mut tokens, mut mask) = (vec![tokens], None);
-        if let (Some(embedding), Some(lowres)) = (&self.lowres_time, &conditioning.lowres) {
-            let (vector, more) = embedding.forward(lowres.level.clone(), token_dim);
-            time = time + vector;
-            tokens.push(more);
+    fn condition(&self, level: Tensor<1>, told: &Told) -> Condition {
+        let (mut time, tokens) = self.time.forward(level, self.config.token_dim());
+        if let Some(vector) = &told.vector {
+            time = time + vector.clone();
         }
-        if let (Some(embedding), Some(text)) = (&self.text, &conditioning.text) {
-            let (vector, more) = embedding.forward(text);
-            time = time + vector;
-            // The tokens of noise levels are always there.
-            let before = tokens.iter().map(|t| t.dims()[1]).sum();
-            let there = |mask: &Tensor<2>| Tensor::ones([mask.dims()[0], before], &mask.device());
-            mask = more.mask.map(|mask| Tensor::cat(vec![there(&mask), mask], 1));
-            tokens.push(more.tokens);
+        let mut tokens = self.norm_cond.forward(tokens);
+        if let Some(more) = &told.tokens {
+            tokens = Tensor::cat(vec![tokens, more.clone()], 1);
         }
-        let time = activation::silu(time);
-        Condition { time, tokens: Context { tokens: self.norm_cond.forward(Tensor::cat(tokens, 1)), mask } }
+        Condition { time: activation::silu(time), tokens: Context { tokens, mask: told.mask.clone() } }
     }
 
     /// The last map beside the maps of all levels and the stem's, as far as the config asks.
@@ -196,13 +223,11 @@ impl Unet {
 /// The place of each pixel's centre: columns, then rows, from -1 to 1 across the picture.
 ///
 /// # Shapes
-/// - x: `[b, c, h, w]`
 /// - output: `[b, 2, h, w]`
-fn coordinates(x: &Tensor<4>) -> Tensor<4> {
-    let ([b, _, h, w], device) = (x.dims(), x.device());
+fn coordinates([b, h, w]: [usize; 3], device: &Device) -> Tensor<4> {
     let axis = |n: usize| -> Tensor<1> {
         let places: Vec<f32> = (0..n).map(|i| (2 * i + 1) as f32 / n as f32 - 1.0).collect();
-        Tensor::from_data(TensorData::new(places, [n]), &device)
+        Tensor::from_data(TensorData::new(places, [n]), device)
     };
     let columns = axis(w).reshape([1, 1, 1, w]).expand([b, 1, h, w]);
     let rows = axis(h).reshape([1, 1, h, 1]).expand([b, 1, h, w]);
@@ -224,14 +249,13 @@ fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Device;
 
     use super::coordinates;
 
     #[test]
     fn places_by_hand() {
-        let x = Tensor::<4>::zeros([2, 3, 2, 4], &Device::flex());
-        let places: Vec<f32> = coordinates(&x).into_data().try_to_vec().unwrap();
+        let places: Vec<f32> = coordinates([2, 2, 4], &Device::flex()).into_data().try_to_vec().unwrap();
         let columns = [-0.75, -0.25, 0.25, 0.75];
         let rows = [-0.5, 0.5].map(|row| [row; 4]).concat();
         let one = [&columns[..], &columns, &rows].concat();

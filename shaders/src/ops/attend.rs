@@ -4,9 +4,10 @@
 //! the plain body. On the CPU forward and backward are products of small blocks. Neither keeps the scores.
 
 use burn::Tensor;
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeTensor;
-use burn::backend::{Backend, Dispatch, DispatchTensor, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Backend, Dispatch, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
@@ -54,8 +55,7 @@ pub fn attend(q: Tensor<3>, keys: Keys, scales: [Tensor<1>; 2]) -> Tensor<3> {
     assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "attend: {kv_heads} heads of keys for {heads} of queries");
     assert!(keys.mask.is_none() || keys.null.is_some(), "attend: a mask needs a null key");
     assert!(keys.mask.as_ref().is_none_or(|mask| mask.dims()[0] == b && mask.dims()[1] <= m), "attend: the mask");
-    let Arguments { q, kv, null, scales: [scale_q, scale_k], mask, extra } = arguments(q, keys, scales);
-    Tensor::from_dispatch(Dispatch::attend(q, kv, null, scale_q, scale_k, mask, extra.null, extra.masked))
+    Tensor::from_dispatch(Dispatch::attend(inputs(q, keys, scales)))
 }
 
 /// The gradients of [`attend`] with respect to the queries, to `kv`, to `null` (zero where there is none) and to both
@@ -67,47 +67,96 @@ pub fn backward(
     scales: [Tensor<1>; 2],
     dy: Tensor<3>,
 ) -> (Tensor<3>, Tensor<3>, Tensor<2>, [Tensor<1>; 2]) {
-    let Arguments { q, kv, null, scales: [scale_q, scale_k], mask, extra } = arguments(q, keys, scales);
-    let (dq, dkv, dnull, dscale_q, dscale_k) =
-        Dispatch::attend_backward(q, kv, null, scale_q, scale_k, mask, dy.into_dispatch(), extra.null, extra.masked);
-    let dscales = [dscale_q, dscale_k].map(Tensor::from_dispatch);
-    (Tensor::from_dispatch(dq), Tensor::from_dispatch(dkv), Tensor::from_dispatch(dnull), dscales)
+    let Gradients { q, kv, null, scale_q, scale_k } =
+        Dispatch::attend_backward(inputs(q, keys, scales), dy.into_dispatch());
+    let dscales = [scale_q, scale_k].map(Tensor::from_dispatch);
+    (Tensor::from_dispatch(q), Tensor::from_dispatch(kv), Tensor::from_dispatch(null), dscales)
 }
 
-/// What is there beside queries and keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Extra {
-    /// A null key and value.
-    null: bool,
+/// What attention reads. What is not there is a tensor that nobody looks at.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion)]
+pub struct Inputs<B: Backend> {
+    /// `[b, n, heads d]`.
+    pub q: FloatTensor<B>,
+    /// `[b, m, 2 kv_heads d]`.
+    pub kv: FloatTensor<B>,
+    /// `[2, d]`.
+    pub null: FloatTensor<B>,
+    /// `[d]`, of queries.
+    pub scale_q: FloatTensor<B>,
+    /// `[d]`, of keys.
+    pub scale_k: FloatTensor<B>,
+    /// `[b, masked]`.
+    pub mask: FloatTensor<B>,
+    /// There is a null key and value.
+    pub with_null: bool,
     /// Keys, the first ones, that the mask speaks of.
-    masked: usize,
+    pub masked: usize,
 }
 
-/// The arguments of the op, in which what is not there is a tensor that nobody reads.
-struct Arguments {
-    q: DispatchTensor,
-    kv: DispatchTensor,
-    null: DispatchTensor,
-    scales: [DispatchTensor; 2],
-    mask: DispatchTensor,
-    extra: Extra,
+/// The gradients of what has any.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion)]
+pub struct Gradients<B: Backend> {
+    /// `[b, n, heads d]`.
+    pub q: FloatTensor<B>,
+    /// `[b, m, 2 kv_heads d]`.
+    pub kv: FloatTensor<B>,
+    /// `[2, d]`, zero where there is no null.
+    pub null: FloatTensor<B>,
+    /// `[d]`, of the scale of queries.
+    pub scale_q: FloatTensor<B>,
+    /// `[d]`, of the scale of keys.
+    pub scale_k: FloatTensor<B>,
 }
 
-fn arguments(q: Tensor<3>, keys: Keys, scales: [Tensor<1>; 2]) -> Arguments {
-    let ([d], device) = (scales[0].dims(), q.device());
-    let extra = Extra { null: keys.null.is_some(), masked: keys.mask.as_ref().map_or(0, |mask| mask.dims()[1]) };
-    Arguments {
+fn inputs(q: Tensor<3>, keys: Keys, [scale_q, scale_k]: [Tensor<1>; 2]) -> Inputs<Dispatch> {
+    let ([d], device) = (scale_q.dims(), q.device());
+    Inputs {
+        with_null: keys.null.is_some(),
+        masked: keys.mask.as_ref().map_or(0, |mask| mask.dims()[1]),
         q: q.into_dispatch(),
         kv: keys.kv.into_dispatch(),
         null: keys.null.unwrap_or_else(|| Tensor::zeros([2, d], &device)).into_dispatch(),
-        scales: scales.map(Tensor::into_dispatch),
+        scale_q: scale_q.into_dispatch(),
+        scale_k: scale_k.into_dispatch(),
         mask: keys.mask.unwrap_or_else(|| Tensor::ones([1, 1], &device)).into_dispatch(),
-        extra,
     }
 }
 
-/// The gradients of one call: of queries, keys and values, null, and both scales.
-type Gradients<T> = (T, T, T, T, T);
+impl<B: Backend> Inputs<B> {
+    fn sizes(&self) -> Sizes {
+        let (q, kv, d) = (self.q.shape(), self.kv.shape(), self.scale_q.shape()[0]);
+        Sizes { b: q[0], n: q[1], m: kv[1], heads: q[2] / d, kv_heads: kv[2] / (2 * d), d }
+    }
+
+    /// Each tensor mapped.
+    fn map<C: Backend>(self, mut f: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> Inputs<C> {
+        Inputs {
+            q: f(self.q),
+            kv: f(self.kv),
+            null: f(self.null),
+            scale_q: f(self.scale_q),
+            scale_k: f(self.scale_k),
+            mask: f(self.mask),
+            with_null: self.with_null,
+            masked: self.masked,
+        }
+    }
+}
+
+/// What [`Attend::attend_backward`] gives, as Fusion wants to know it before.
+fn gradients_of(inputs: &InputsMetadata) -> GradientsMetadata {
+    let scale = &inputs.scale_q;
+    GradientsMetadata {
+        q: inputs.q.clone(),
+        kv: inputs.kv.clone(),
+        null: TensorSpec::new(null_shape(&scale.shape), scale.dtype),
+        scale_q: scale.clone(),
+        scale_k: scale.clone(),
+    }
+}
 
 fn null_shape(scale: &Shape) -> Shape {
     Shape::new([2, scale[0]])
@@ -117,47 +166,15 @@ fn null_shape(scale: &Shape) -> Shape {
 #[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
 pub trait Attend: Backend {
     /// See [`attend`].
-    #[fusion(dtype = q, shape = q)]
-    fn attend(
-        q: FloatTensor<Self>,
-        kv: FloatTensor<Self>,
-        null: FloatTensor<Self>,
-        scale_q: FloatTensor<Self>,
-        scale_k: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        with_null: bool,
-        masked: usize,
-    ) -> FloatTensor<Self> {
-        plain::forward::<Self>(&plain::Inputs {
-            q,
-            kv,
-            null,
-            scales: [scale_q, scale_k],
-            mask,
-            extra: Extra { null: with_null, masked },
-        })
+    #[fusion(meta = |inputs| inputs.q.clone())]
+    fn attend(#[extension_type] inputs: Inputs<Self>) -> FloatTensor<Self> {
+        plain::forward::<Self>(&inputs)
     }
 
     /// See [`backward`].
-    #[fusion(meta = |q, kv, _null, scale_q, scale_k, _mask, _dy, _with_null, _masked| {
-        let null = burn::backend::fusion::custom::TensorSpec { shape: null_shape(&scale_q.shape), ..scale_q.clone() };
-        (q.clone(), kv.clone(), null, scale_q.clone(), scale_k.clone())
-    })]
-    fn attend_backward(
-        q: FloatTensor<Self>,
-        kv: FloatTensor<Self>,
-        null: FloatTensor<Self>,
-        scale_q: FloatTensor<Self>,
-        scale_k: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-        with_null: bool,
-        masked: usize,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        plain::backward::<Self>(
-            &plain::Inputs { q, kv, null, scales: [scale_q, scale_k], mask, extra: Extra { null: with_null, masked } },
-            dy,
-        )
+    #[fusion(meta = |inputs, _dy| gradients_of(inputs))]
+    fn attend_backward(#[extension_type] inputs: Inputs<Self>, dy: FloatTensor<Self>) -> Gradients<Self> {
+        plain::backward::<Self>(&inputs, dy)
     }
 }
 
@@ -176,11 +193,6 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(q: &Shape, kv: &Shape, scale: &Shape) -> Self {
-        let d = scale[0];
-        Self { b: q[0], n: q[1], m: kv[1], heads: q[2] / d, kv_heads: kv[2] / (2 * d), d }
-    }
-
     /// The WGSL kernel and its workgroups; nothing where none applies.
     fn groups(&self) -> Option<(Kernel, [usize; 3])> {
         let kernel = match self.d {
@@ -200,97 +212,67 @@ impl Sizes {
 /// Queries of a workgroup of the WGSL kernels.
 const GROUP: usize = 64;
 
-fn on_gpu(inputs: &plain::Inputs<CubeBackend>) -> Option<CubeTensor> {
-    let plain::Inputs { q, kv, null, scales: [scale_q, scale_k], mask, extra } = inputs;
+fn on_gpu(inputs: &Inputs<CubeBackend>) -> Option<CubeTensor> {
     let size = inputs.sizes();
     let (kernel, count) = size.groups()?;
-    if q.dtype != DType::F32 || !proven(q) {
+    if inputs.q.dtype != DType::F32 || !proven(&inputs.q) {
         return None;
     }
-    let [q, kv, null, scale_q, scale_k, mask] =
-        [q, kv, null, scale_q, scale_k, mask].map(|t| into_contiguous(t.clone()));
+    let Inputs { q, kv, null, scale_q, scale_k, mask, with_null, masked } =
+        inputs.clone().map::<CubeBackend>(into_contiguous);
     let y = empty_beside(&q, q.meta.shape().clone());
-    let params = [size.b, size.n, size.m, size.heads, size.kv_heads, extra.masked, extra.null.into()];
+    let params = [size.b, size.n, size.m, size.heads, size.kv_heads, masked, with_null.into()];
     launch(kernel, count, &[&q, &kv, &null, &scale_q, &scale_k, &mask], &params, &[&y]);
     Some(y)
 }
 
 impl Attend for CubeBackend {
-    fn attend(
-        q: FloatTensor<Self>,
-        kv: FloatTensor<Self>,
-        null: FloatTensor<Self>,
-        scale_q: FloatTensor<Self>,
-        scale_k: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        with_null: bool,
-        masked: usize,
-    ) -> FloatTensor<Self> {
-        let inputs =
-            plain::Inputs { q, kv, null, scales: [scale_q, scale_k], mask, extra: Extra { null: with_null, masked } };
+    fn attend(inputs: Inputs<Self>) -> FloatTensor<Self> {
         on_gpu(&inputs).unwrap_or_else(|| plain::forward::<Self>(&inputs))
     }
 }
 
-/// Contiguous inputs of the CPU kernels, and their sizes; nothing where those do not apply.
-fn on_cpu(inputs: &plain::Inputs<Flex>) -> Option<(plain::Inputs<Flex>, Sizes)> {
+/// Whether the CPU kernels take these tensors.
+fn fits_cpu(inputs: &Inputs<Flex>) -> bool {
     let size = inputs.sizes();
-    if inputs.q.dtype() != DType::F32 || !size.d.is_multiple_of(LANES) || size.b * size.n * size.m == 0 {
-        return None;
-    }
-    Some((inputs.map(|t| t.to_contiguous()), size))
+    inputs.q.dtype() == DType::F32 && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
 }
 
-fn slices<'a>(size: &Sizes, inputs: &'a plain::Inputs<Flex>) -> kernels::Inputs<'a> {
+fn slices<'a>(size: &Sizes, inputs: &'a Inputs<Flex>) -> kernels::Inputs<'a> {
     kernels::Inputs {
         q: cpu::slice(&inputs.q),
         kv: cpu::slice(&inputs.kv),
-        null: inputs.extra.null.then(|| cpu::slice(&inputs.null)),
-        scales: [cpu::slice(&inputs.scales[0]), cpu::slice(&inputs.scales[1])],
-        mask: &cpu::slice(&inputs.mask)[..size.b * inputs.extra.masked],
-        masked: inputs.extra.masked,
+        null: inputs.with_null.then(|| cpu::slice(&inputs.null)),
+        scales: [cpu::slice(&inputs.scale_q), cpu::slice(&inputs.scale_k)],
+        mask: &cpu::slice(&inputs.mask)[..size.b * inputs.masked],
+        masked: inputs.masked,
     }
 }
 
 impl Attend for Flex {
-    fn attend(
-        q: FloatTensor<Self>,
-        kv: FloatTensor<Self>,
-        null: FloatTensor<Self>,
-        scale_q: FloatTensor<Self>,
-        scale_k: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        with_null: bool,
-        masked: usize,
-    ) -> FloatTensor<Self> {
-        let inputs =
-            plain::Inputs { q, kv, null, scales: [scale_q, scale_k], mask, extra: Extra { null: with_null, masked } };
-        match on_cpu(&inputs) {
-            Some((inputs, size)) => cpu::tensor(kernels::forward(&size, &slices(&size, &inputs)), inputs.q.shape()),
-            None => plain::forward::<Self>(&inputs),
+    fn attend(inputs: Inputs<Self>) -> FloatTensor<Self> {
+        if !fits_cpu(&inputs) {
+            return plain::forward::<Self>(&inputs);
         }
+        let (size, inputs) = (inputs.sizes(), inputs.map::<Self>(|t| t.to_contiguous()));
+        cpu::tensor(kernels::forward(&size, &slices(&size, &inputs)), inputs.q.shape())
     }
 
-    fn attend_backward(
-        q: FloatTensor<Self>,
-        kv: FloatTensor<Self>,
-        null: FloatTensor<Self>,
-        scale_q: FloatTensor<Self>,
-        scale_k: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-        with_null: bool,
-        masked: usize,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let inputs =
-            plain::Inputs { q, kv, null, scales: [scale_q, scale_k], mask, extra: Extra { null: with_null, masked } };
-        let Some((inputs, size)) = on_cpu(&inputs) else { return plain::backward::<Self>(&inputs, dy) };
-        let dy = dy.to_contiguous();
+    fn attend_backward(inputs: Inputs<Self>, dy: FloatTensor<Self>) -> Gradients<Self> {
+        if !fits_cpu(&inputs) {
+            return plain::backward::<Self>(&inputs, dy);
+        }
+        let (size, inputs, dy) = (inputs.sizes(), inputs.map::<Self>(|t| t.to_contiguous()), dy.to_contiguous());
         let grads = kernels::backward(&size, &slices(&size, &inputs), cpu::slice(&dy));
-        let scale = inputs.scales[0].shape();
+        let scale = inputs.scale_q.shape();
         let [scale_q, scale_k] = grads.scales.map(|grad| cpu::tensor(grad, scale.clone()));
-        let null = cpu::tensor(grads.null, null_shape(&scale));
-        (cpu::tensor(grads.q, inputs.q.shape()), cpu::tensor(grads.kv, inputs.kv.shape()), null, scale_q, scale_k)
+        Gradients {
+            q: cpu::tensor(grads.q, inputs.q.shape()),
+            kv: cpu::tensor(grads.kv, inputs.kv.shape()),
+            null: cpu::tensor(grads.null, null_shape(&scale)),
+            scale_q,
+            scale_k,
+        }
     }
 }
 
@@ -303,23 +285,32 @@ mod gradient {
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
-    use super::{Attend, Backend, Extra, FloatTensor};
+    use super::{Attend, Backend, FloatTensor, Gradients as Grads, Inputs};
 
     #[derive(Debug)]
     struct Op;
 
+    /// What the gradient needs beside the parents.
+    #[derive(Debug, Clone)]
+    struct State<T> {
+        parents: [NodeId; 5],
+        mask: T,
+        with_null: bool,
+        masked: usize,
+    }
+
     /// The parents are queries, keys and values, null, and both scales; a mask has no gradient.
     impl<B: Backend + Attend> Backward<B, 5> for Op {
-        type State = ([NodeId; 5], FloatTensor<B>, Extra);
+        type State = State<FloatTensor<B>>;
 
         fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let dy = grads.consume::<B>(&ops.node);
-            let (nodes, mask, extra) = ops.state;
+            let State { parents, mask, with_null, masked } = ops.state;
             let [q, kv, null, scale_q, scale_k] =
-                nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-            let (dq, dkv, dnull, dscale_q, dscale_k) =
-                B::attend_backward(q, kv, null, scale_q, scale_k, mask, dy, extra.null, extra.masked);
-            for (node, grad) in ops.parents.into_iter().zip([dq, dkv, dnull, dscale_q, dscale_k]) {
+                parents.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
+            let inputs = Inputs { q, kv, null, scale_q, scale_k, mask, with_null, masked };
+            let Grads { q, kv, null, scale_q, scale_k } = B::attend_backward(inputs, dy);
+            for (node, grad) in ops.parents.into_iter().zip([q, kv, null, scale_q, scale_k]) {
                 if let Some(node) = node {
                     grads.register::<B>(node.id, grad);
                 }
@@ -328,29 +319,16 @@ mod gradient {
     }
 
     impl<B: Backend + Attend, C: CheckpointStrategy> Attend for Autodiff<B, C> {
-        fn attend(
-            q: FloatTensor<Self>,
-            kv: FloatTensor<Self>,
-            null: FloatTensor<Self>,
-            scale_q: FloatTensor<Self>,
-            scale_k: FloatTensor<Self>,
-            mask: FloatTensor<Self>,
-            with_null: bool,
-            masked: usize,
-        ) -> FloatTensor<Self> {
-            let mask = mask.into_primitive();
-            let inputs = [q, kv, null, scale_q, scale_k];
-            let run = |inputs: [FloatTensor<Self>; 5], mask| {
-                let [q, kv, null, scale_q, scale_k] = inputs.map(|t| t.into_primitive());
-                B::attend(q, kv, null, scale_q, scale_k, mask, with_null, masked)
-            };
-            match Op.prepare::<C>(inputs.each_ref().map(|t| t.node())).compute_bound().stateful() {
+        fn attend(inputs: Inputs<Self>) -> FloatTensor<Self> {
+            let parents = [&inputs.q, &inputs.kv, &inputs.null, &inputs.scale_q, &inputs.scale_k];
+            match Op.prepare::<C>(parents.map(|t| t.node())).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
-                    let extra = Extra { null: with_null, masked };
-                    prep.finish((nodes, mask.clone(), extra), run(inputs, mask))
+                    let parents = parents.map(|t| prep.checkpoint(t));
+                    let inputs: Inputs<B> = inputs.map(|t| t.into_primitive());
+                    let (mask, with_null, masked) = (inputs.mask.clone(), inputs.with_null, inputs.masked);
+                    prep.finish(State { parents, mask, with_null, masked }, B::attend(inputs))
                 }
-                OpsKind::UnTracked(prep) => prep.finish(run(inputs, mask)),
+                OpsKind::UnTracked(prep) => prep.finish(B::attend(inputs.map(|t| t.into_primitive()))),
             }
         }
     }

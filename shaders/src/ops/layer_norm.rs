@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES, Lane};
 use crate::kernel;
-use crate::launch::{CubeBackend, MOST_GROUPS, beside, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::proof::proven;
 
 /// Added to the variance before its root.
@@ -26,22 +26,23 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, offset: Option<
     let shape = x.dims();
     let width = shape[D - 1];
     assert_eq!(gain.dims(), [width], "layer_norm: gain must be [d] of the input");
-    let rows = shape.iter().product::<usize>() / width;
-    let (x, gain) = (x.reshape([rows, width]).into_dispatch(), gain.into_dispatch());
+    // A view of three axes stays one.
+    let rows = shape[..D - 1].split_last().map_or([1, 1], |(&n, before)| [before.iter().product(), n]);
+    let (x, gain) = (x.reshape([rows[0], rows[1], width]).into_dispatch(), gain.into_dispatch());
     let y = match offset {
         Some(offset) => Dispatch::layer_norm_affine(x, gain, offset.into_dispatch()),
         None => Dispatch::layer_norm_gain(x, gain),
     };
-    Tensor::<2>::from_dispatch(y).reshape(shape)
+    Tensor::<3>::from_dispatch(y).reshape(shape)
 }
 
 /// The gradients of [`layer_norm`] with respect to `x`, `gain` and `offset`, for the gradient `dy` of its output.
 ///
 /// # Shapes
-/// - x, dy, first output: `[n, d]`
+/// - x, dy, first output: `[b, n, d]`
 /// - gain, second and third output: `[d]`
 #[must_use]
-pub fn backward(x: Tensor<2>, gain: Tensor<1>, dy: Tensor<2>) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
+pub fn backward(x: Tensor<3>, gain: Tensor<1>, dy: Tensor<3>) -> (Tensor<3>, Tensor<1>, Tensor<1>) {
     let (dx, dgain, doffset) =
         Dispatch::layer_norm_backward(x.into_dispatch(), gain.into_dispatch(), dy.into_dispatch());
     (Tensor::from_dispatch(dx), Tensor::from_dispatch(dgain), Tensor::from_dispatch(doffset))
@@ -50,7 +51,7 @@ pub fn backward(x: Tensor<2>, gain: Tensor<1>, dy: Tensor<2>) -> (Tensor<2>, Ten
 /// The op on a backend. Its bodies here are the specification; `CubeBackend` and `Flex` override them.
 #[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
 pub trait LayerNorm: Backend {
-    /// See [`layer_norm`]; `x` is `[n, d]`.
+    /// See [`layer_norm`]; `x` is `[b, n, d]`.
     #[fusion(dtype = x, shape = x)]
     fn layer_norm_affine(
         x: FloatTensor<Self>,
@@ -79,15 +80,15 @@ pub trait LayerNorm: Backend {
 
 /// Rows of mean 0 and variance 1, and `1 / sqrt(variance + eps)` of each.
 fn normal<B: Backend>(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
-    let x = B::float_sub(x.clone(), B::float_mean_dim(x, 1));
-    let variance = B::float_mean_dim(B::float_mul(x.clone(), x.clone()), 1);
+    let x = B::float_sub(x.clone(), B::float_mean_dim(x, 2));
+    let variance = B::float_mean_dim(B::float_mul(x.clone(), x.clone()), 2);
     let scale = B::float_recip(B::float_sqrt(B::float_add_scalar(variance, EPS.into())));
     (B::float_mul(x, scale.clone()), scale)
 }
 
 fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let width = v.shape()[0];
-    B::float_reshape(v, Shape::new([1, width]))
+    B::float_reshape(v, Shape::new([1, 1, width]))
 }
 
 fn reference<B: Backend>(x: FloatTensor<B>, gain: FloatTensor<B>, offset: Option<FloatTensor<B>>) -> FloatTensor<B> {
@@ -104,39 +105,41 @@ fn reference_backward<B: Backend>(
     dy: FloatTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let shape = gain.shape();
+    let x_rows = x.shape().num_elements() / shape[0];
     let (n, scale) = normal::<B>(x);
-    let sum = |t| B::float_reshape(B::float_sum_dim(t, 0), shape.clone());
+    let rows = Shape::new([x_rows, shape[0]]);
+    let sum = |t| B::float_reshape(B::float_sum_dim(B::float_reshape(t, rows.clone()), 0), shape.clone());
     let dgain = sum(B::float_mul(dy.clone(), n.clone()));
     let doffset = sum(dy.clone());
     let g = B::float_mul(dy, row::<B>(gain));
-    let along = B::float_mul(n.clone(), B::float_mean_dim(B::float_mul(g.clone(), n), 1));
-    let dx = B::float_mul(B::float_sub(B::float_sub(g.clone(), B::float_mean_dim(g, 1)), along), scale);
+    let along = B::float_mul(n.clone(), B::float_mean_dim(B::float_mul(g.clone(), n), 2));
+    let dx = B::float_mul(B::float_sub(B::float_sub(g.clone(), B::float_mean_dim(g, 2)), along), scale);
     (dx, dgain, doffset)
 }
 
 /// Rows of a workgroup of the WGSL kernel.
 const GROUP: usize = 32;
 
-/// The workgroups for `rows` of `width`; nothing where the kernel does not apply: it reads four values at a time, and
-/// indexes by 32 bits.
+/// The workgroups for `rows` of `width`; nothing where there is nothing, or where 32 bits do not index it.
 fn groups(rows: usize, width: usize) -> Option<[usize; 3]> {
     let elements = rows.checked_mul(width)?;
     let count = rows.div_ceil(GROUP);
-    let fits = elements > 0 && u32::try_from(elements).is_ok() && count <= MOST_GROUPS;
-    (fits && width.is_multiple_of(4)).then_some([count, 1, 1])
+    (elements > 0 && u32::try_from(elements).is_ok() && count <= MOST_GROUPS).then_some([count, 1, 1])
 }
 
 /// The norm by the WGSL kernel, or by the plain body.
 fn on_gpu(x: CubeTensor, gain: CubeTensor, offset: Option<CubeTensor>) -> CubeTensor {
     let shape = x.meta.shape().clone();
-    let (rows, width) = (shape[0], shape[1]);
+    let (rows, width) = (shape[0] * shape[1], shape[2]);
     let count = groups(rows, width).filter(|_| x.dtype == DType::F32 && proven(&x));
     let Some(count) = count else { return reference::<CubeBackend>(x, gain, offset) };
-    let [x, gain] = [x, gain].map(into_contiguous);
+    let gain = into_contiguous(gain);
     let with_offset = usize::from(offset.is_some());
-    let offset = offset.map_or_else(|| beside(&x, &[0.0; 4]), into_contiguous);
-    let y = empty_beside(&x, shape);
-    launch(kernel::LAYER_NORM, count, &[&x, &gain, &offset], &[rows, width / 4, with_offset], &[&y]);
+    let offset = offset.map_or_else(|| nothing_beside(&x), into_contiguous);
+    let y = empty_beside(&x, shape.clone());
+    let strides = x.meta.strides();
+    let params = [rows, shape[1], width, strides[0], strides[1], strides[2], with_offset];
+    launch(kernel::LAYER_NORM, count, &[&x, &gain, &offset], &params, &[&y]);
     y
 }
 
@@ -345,7 +348,7 @@ mod tests {
     #[test]
     fn rows_beyond_a_launch_are_left_to_the_plain_body() {
         assert_eq!(groups(33, 8), Some([2, 1, 1]));
-        for (rows, width) in [(0, 4), (3, 6), (65_536 * GROUP, 4), (1 << 20, 1 << 12), (usize::MAX, 4)] {
+        for (rows, width) in [(0, 4), (3, 0), (65_536 * GROUP, 4), (1 << 20, 1 << 12), (usize::MAX, 4)] {
             assert!(groups(rows, width).is_none(), "{rows} {width}");
         }
         assert_eq!(kernel::LAYER_NORM.workgroup_size, [GROUP as u32, 1, 1]);

@@ -7,7 +7,7 @@ use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
 use crate::kernel;
-use crate::launch::{CubeBackend, MOST_GROUPS, beside, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::proof::proven;
 
 /// `y = x W^T + b` over the last axis.
@@ -82,7 +82,7 @@ fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>) -> CubeTe
     let Some(count) = count else { return reference::<CubeBackend>(x, weight, bias) };
     let [x, weight] = [x, weight].map(into_contiguous);
     let with_bias = usize::from(bias.is_some());
-    let bias = bias.map_or_else(|| beside(&x, &[0.0]), into_contiguous);
+    let bias = bias.map_or_else(|| nothing_beside(&x), into_contiguous);
     let y = empty_beside(&x, Shape::new([rows, outputs]));
     launch(kernel::LINEAR, count, &[&x, &weight, &bias], &[rows, outputs, inputs / 4, with_bias], &[&y]);
     y

@@ -6,7 +6,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, FloatDType, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
-use crate::launch::{CubeBackend, MOST_GROUPS, beside, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::proof::proven;
 use crate::{cpu, kernel};
 
@@ -185,7 +185,7 @@ fn block_on_gpu(x: CubeTensor, gamma: CubeTensor, scale_shift: Option<CubeTensor
     }
     let [x, gamma] = [x, gamma].map(into_contiguous);
     let modulated = usize::from(scale_shift.is_some());
-    let both = scale_shift.map_or_else(|| beside(&x, &[0.0]), into_contiguous);
+    let both = scale_shift.map_or_else(|| nothing_beside(&x), into_contiguous);
     let y = empty_beside(&x, shape);
     let count = [hw.div_ceil(GROUP), b, 1];
     launch(kernel::BLOCK_NORM, count, &[&x, &gamma, &both], &[b, c, hw, modulated], &[&y]);

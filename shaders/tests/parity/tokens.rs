@@ -152,6 +152,15 @@ pub(crate) fn check(device: &Device) {
             }
         }
     }
+    // Views of three axes: the pixels of a map, and some of the rows.
+    let x = |device: &Device| tensor([3, 20, 35], 0.3, device).swap_dims(1, 2);
+    let part = |device: &Device| tensor([3, 40, 20], 0.3, device).slice([1..3, 2..37, 0..20]);
+    let gain = |device: &Device| tensor([20], 1.1, device);
+    for (what, x) in [("a map", &x as &dyn Fn(&Device) -> Tensor<3>), ("a part", &part)] {
+        let [b, n, d] = x(flex).dims();
+        let want = plain_layer_norm(x(flex).reshape([b * n, d]), gain(flex), None);
+        close(&format!("layer_norm of {what}"), &values(layer_norm(x(device), gain(device), None)), &values(want));
+    }
     for case in ATTENTIONS {
         let got = attend(case.q(device), case.keys(device), case.scales(device));
         let want = plain_attend(&case, case.q(flex), case.keys(flex), case.scales(flex));

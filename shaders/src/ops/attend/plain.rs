@@ -4,46 +4,12 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, FloatDType, TensorMetadata};
 use burn::tensor::Shape;
 
-use super::{Extra, Gradients, LOGIT_SCALE, Sizes, null_shape};
+use super::{Gradients, Inputs, LOGIT_SCALE, Sizes, null_shape};
 
 /// Taken from the logit of a key that is not there; no other comes near.
 const ABSENT: f32 = 1e9;
 /// Length below which a vector counts as zero (torch's `F.normalize`).
 const SHORTEST: f32 = 1e-12;
-
-/// What attention reads.
-#[derive(Debug, Clone)]
-pub(super) struct Inputs<B: Backend> {
-    /// `[b, n, heads d]`.
-    pub(super) q: FloatTensor<B>,
-    /// `[b, m, 2 kv_heads d]`.
-    pub(super) kv: FloatTensor<B>,
-    /// `[2, d]`.
-    pub(super) null: FloatTensor<B>,
-    /// `[d]` each.
-    pub(super) scales: [FloatTensor<B>; 2],
-    /// `[b, masked]`.
-    pub(super) mask: FloatTensor<B>,
-    /// Which of these count.
-    pub(super) extra: Extra,
-}
-
-impl<B: Backend> Inputs<B> {
-    pub(super) fn sizes(&self) -> Sizes {
-        Sizes::of(&self.q.shape(), &self.kv.shape(), &self.scales[0].shape())
-    }
-
-    pub(super) fn map(&self, f: impl Fn(&FloatTensor<B>) -> FloatTensor<B>) -> Self {
-        Self {
-            q: f(&self.q),
-            kv: f(&self.kv),
-            null: f(&self.null),
-            scales: [f(&self.scales[0]), f(&self.scales[1])],
-            mask: f(&self.mask),
-            extra: self.extra,
-        }
-    }
-}
 
 /// What both directions need, by heads of keys, the null one first: `r` rows of queries share a head.
 struct Parts<B: Backend> {
@@ -92,7 +58,7 @@ fn half<B: Backend>(size: &Sizes, inputs: &Inputs<B>, i: usize) -> FloatTensor<B
     let kv = B::float_reshape(inputs.kv.clone(), Shape::new([b, m, 2, kv_heads * d]));
     let x = B::float_slice(kv, &[(0..b).into(), (0..m).into(), (i..i + 1).into(), (0..kv_heads * d).into()]);
     let x = B::float_swap_dims(B::float_reshape(x, Shape::new([b, m, kv_heads, d])), 1, 2);
-    if !inputs.extra.null {
+    if !inputs.with_null {
         return x;
     }
     let row = B::float_slice(inputs.null.clone(), &[(i..i + 1).into(), (0..d).into()]);
@@ -102,14 +68,14 @@ fn half<B: Backend>(size: &Sizes, inputs: &Inputs<B>, i: usize) -> FloatTensor<B
 
 /// 0 for the logits of keys that are there, and minus infinity as far as softmax goes: `[b, 1, 1, m]`.
 fn bias<B: Backend>(size: &Sizes, inputs: &Inputs<B>) -> Option<FloatTensor<B>> {
-    let Extra { null, masked } = inputs.extra;
+    let masked = inputs.masked;
     if masked == 0 {
         return None;
     }
     let mask = inputs.mask.clone();
     let device = mask.device();
     let ones = |n| B::float_ones(Shape::new([size.b, n]), &device, FloatDType::F32);
-    let (before, after) = (usize::from(null), size.m - masked);
+    let (before, after) = (usize::from(inputs.with_null), size.m - masked);
     let mut parts = vec![mask];
     if before > 0 {
         parts.insert(0, ones(before));
@@ -124,9 +90,9 @@ fn bias<B: Backend>(size: &Sizes, inputs: &Inputs<B>) -> Option<FloatTensor<B>> 
 fn parts<B: Backend>(size: &Sizes, inputs: &Inputs<B>) -> Parts<B> {
     let q = unit::<B>(by_head::<B>(size, inputs.q.clone()));
     let k = unit::<B>(half::<B>(size, inputs, 0));
-    let scale = B::float_mul_scalar(broadcast::<B>(&inputs.scales[0]), LOGIT_SCALE.into());
+    let scale = B::float_mul_scalar(broadcast::<B>(&inputs.scale_q), LOGIT_SCALE.into());
     let scaled_q = B::float_mul(q.0.clone(), scale);
-    let scaled_k = B::float_mul(k.0.clone(), broadcast::<B>(&inputs.scales[1]));
+    let scaled_k = B::float_mul(k.0.clone(), broadcast::<B>(&inputs.scale_k));
     let mut logits = B::float_matmul(scaled_q.clone(), B::float_swap_dims(scaled_k.clone(), 2, 3));
     if let Some(bias) = bias::<B>(size, inputs) {
         logits = B::float_add(logits, bias);
@@ -158,7 +124,7 @@ fn through_unit<B: Backend>(
     (d, B::float_reshape(dscale, Shape::new([width])))
 }
 
-pub(super) fn backward<B: Backend>(inputs: &Inputs<B>, dy: FloatTensor<B>) -> Gradients<FloatTensor<B>> {
+pub(super) fn backward<B: Backend>(inputs: &Inputs<B>, dy: FloatTensor<B>) -> Gradients<B> {
     let size = inputs.sizes();
     let Parts { q, k, v, scaled_q, scaled_k, p } = parts::<B>(&size, inputs);
     let dy = by_head::<B>(&size, dy);
@@ -168,12 +134,12 @@ pub(super) fn backward<B: Backend>(inputs: &Inputs<B>, dy: FloatTensor<B>) -> Gr
     let dlogits = B::float_mul(p, B::float_sub(dp, mean));
     let dk = B::float_matmul(B::float_swap_dims(dlogits.clone(), 2, 3), scaled_q);
     let dq = B::float_matmul(dlogits, scaled_k);
-    let scale = B::float_mul_scalar(broadcast::<B>(&inputs.scales[0]), LOGIT_SCALE.into());
+    let scale = B::float_mul_scalar(broadcast::<B>(&inputs.scale_q), LOGIT_SCALE.into());
     let (dq, dscale_q) = through_unit::<B>(dq, q, scale);
     let dscale_q = B::float_mul_scalar(dscale_q, LOGIT_SCALE.into());
-    let (dk, dscale_k) = through_unit::<B>(dk, k, broadcast::<B>(&inputs.scales[1]));
+    let (dk, dscale_k) = through_unit::<B>(dk, k, broadcast::<B>(&inputs.scale_k));
     let (dkv, dnull) = gather::<B>(&size, inputs, [dk, dv]);
-    (by_position::<B>(&size, dq), dkv, dnull, dscale_q, dscale_k)
+    Gradients { q: by_position::<B>(&size, dq), kv: dkv, null: dnull, scale_q: dscale_q, scale_k: dscale_k }
 }
 
 /// The gradients of keys and values, `[b, kv_heads, m, d]` each with the null one first, into those of `kv` and of the
@@ -184,7 +150,7 @@ fn gather<B: Backend>(
     halves: [FloatTensor<B>; 2],
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let Sizes { b, m, kv_heads, d, .. } = *size;
-    let before = usize::from(inputs.extra.null);
+    let before = usize::from(inputs.with_null);
     let rows = |t: &FloatTensor<B>, range: std::ops::Range<usize>| {
         B::float_slice(t.clone(), &[(0..b).into(), (0..kv_heads).into(), range.into(), (0..d).into()])
     };
@@ -195,7 +161,7 @@ fn gather<B: Backend>(
     let dkv = B::float_cat(tokens.to_vec(), 2);
     if before == 0 {
         let device = dkv.device();
-        return (dkv, B::float_zeros(null_shape(&inputs.scales[0].shape()), &device, FloatDType::F32));
+        return (dkv, B::float_zeros(null_shape(&inputs.scale_q.shape()), &device, FloatDType::F32));
     }
     let null = halves.each_ref().map(|t| {
         let t = B::float_reshape(rows(t, 0..1), Shape::new([b * kv_heads, d]));
