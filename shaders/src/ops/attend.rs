@@ -196,8 +196,8 @@ impl Sizes {
     /// The WGSL kernel and its workgroups; nothing where none applies.
     fn groups(&self) -> Option<(Kernel, [usize; 3])> {
         let kernel = match self.d {
-            32 => kernel::ATTEND32,
-            64 => kernel::ATTEND64,
+            32 => kernel::ATTEND_32,
+            64 => kernel::ATTEND_64,
             _ => return None,
         };
         let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |n, &v| n.checked_mul(v));

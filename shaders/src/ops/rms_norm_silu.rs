@@ -188,7 +188,7 @@ fn block_on_gpu(x: CubeTensor, gamma: CubeTensor, scale_shift: Option<CubeTensor
     let both = scale_shift.map_or_else(|| nothing_beside(&x), into_contiguous);
     let y = empty_beside(&x, shape);
     let count = [hw.div_ceil(GROUP), b, 1];
-    launch(kernel::BLOCK_NORM, count, &[&x, &gamma, &both], &[b, c, hw, modulated], &[&y]);
+    launch(kernel::RMS_NORM_SILU_BLOCK, count, &[&x, &gamma, &both], &[b, c, hw, modulated], &[&y]);
     y
 }
 
@@ -418,7 +418,7 @@ mod tests {
         for too_much in [[1, 8, 2048 * 2048], [65_536, 1, 1], [1, 65_536, 1], [64, 512, 1 << 17], [usize::MAX; 3]] {
             assert!(!fits(too_much), "{too_much:?}");
         }
-        for kernel in [kernel::RMS_NORM_SILU, kernel::RMS_NORM_SILU_DX, kernel::BLOCK_NORM] {
+        for kernel in [kernel::RMS_NORM_SILU, kernel::RMS_NORM_SILU_DX, kernel::RMS_NORM_SILU_BLOCK] {
             assert_eq!(kernel.workgroup_size, [GROUP as u32, 1, 1]);
         }
     }

@@ -5,7 +5,7 @@ use super::{Finding, Tree};
 const KERNELS: &str = "shaders/wgsl/";
 const OPS: &str = "shaders/src/ops/";
 
-/// `wgsl/<op>*.wgsl` belongs to `src/ops/<op>.rs`, which `tests/parity.rs` and a benchmark call. What lies in
+/// `wgsl/<op>*.wgsl` belongs to `src/ops/<op>.rs`, which `tests/parity/` and a benchmark call. What lies in
 /// `wgsl/shared/` is no kernel but a part of some.
 pub(super) fn complete(tree: &Tree) -> Vec<Finding> {
     let ops: Vec<&str> = tree
@@ -24,7 +24,7 @@ pub(super) fn complete(tree: &Tree) -> Vec<Finding> {
             say(format!("no op in {OPS} has this name or its start"));
             continue;
         };
-        for (what, place) in [("parity test", "shaders/tests/parity.rs"), ("benchmark", "shaders/benches/")] {
+        for (what, place) in [("parity test", "shaders/tests/parity/"), ("benchmark", "shaders/benches/")] {
             if !tree.under(place, ".rs").any(|(_, text)| text.contains(op)) {
                 say(format!("its op {op} has no {what} in {place}"));
             }
@@ -53,7 +53,7 @@ mod tests {
             ("shaders/src/ops/mod.rs", ""),
             ("shaders/src/ops/norm.rs", ""),
             ("shaders/src/ops/untested.rs", ""),
-            ("shaders/tests/parity.rs", "norm()"),
+            ("shaders/tests/parity/main.rs", "norm()"),
             ("shaders/benches/ops.rs", "norm() untested()"),
         ]);
         let findings = complete(&tree);
