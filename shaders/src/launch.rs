@@ -58,7 +58,9 @@ pub(crate) fn nothing_beside(x: &CubeTensor) -> CubeTensor {
 ///
 /// The queue of a device is submitted before anything is written to it, so a launch that brought its own parameters would
 /// be a submission of its own; in a browser that is most of its time. The sizes of a network come again at every step.
-static CONSTANTS: Mutex<Vec<(Key, HashMap<Vec<u32>, Handle>)>> = Mutex::new(Vec::new());
+static CONSTANTS: Mutex<Vec<(Key, Constants)>> = Mutex::new(Vec::new());
+/// The buffers of one device.
+type Constants = HashMap<Vec<u32>, Handle>;
 /// So many of a device are kept. Then all go, which is right if slow: they are written anew.
 const MOST_CONSTANTS: usize = 4096;
 
