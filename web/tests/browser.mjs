@@ -33,6 +33,11 @@ export async function make(page, prompt, { timeout = 240_000 } = {}) {
   return outcome(page, timeout);
 }
 
+/** Waits until the history has so many pictures: their thumbnails come after the picture. */
+export async function remembered(page, count) {
+  await page.waitForFunction((count) => document.querySelectorAll('#history li').length === count, count, { timeout: 10_000 });
+}
+
 export async function outcome(page, timeout = 240_000) {
   await page.waitForFunction(
     () => document.getElementById('stop').hidden && (/^Done|Stopped/.test(document.getElementById('status').textContent) || !document.getElementById('trouble').hidden),

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { launch, make, open, outcome, pixels, ready } from './browser.mjs';
+import { launch, make, open, outcome, pixels, ready, remembered } from './browser.mjs';
 import { dies } from './injections.mjs';
 import { serve } from './server.mjs';
 
@@ -266,7 +266,7 @@ test('the latest prompt wins, over the same part', async () => {
   await page.fill('#seed', '3');
   assert.match((await make(page, 'a green star')).status, /seed 3/);
   changedThere(picture, await pixels(page), mask, GROW + picture.width / 10);
-  assert.equal(await page.locator('#history li').count(), 2);
+  await remembered(page, 2);
   await page.context().close();
 });
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { launch, make, open, outcome, pixels, ready } from './browser.mjs';
+import { launch, make, open, outcome, pixels, ready, remembered } from './browser.mjs';
 import { serve } from './server.mjs';
 
 const exec = promisify(execFile);
@@ -122,7 +122,7 @@ test('the latest prompt wins', async () => {
   const result = await make(page, 'a blue star');
   assert.match(result.status, /^Done in .*, seed 3\.$/, result.trouble);
   assert.ok((await differs(page, 'a blue star', 3)) <= 2);
-  assert.equal(await page.locator('#history li').count(), 1);
+  await remembered(page, 1);
   await page.context().close();
 });
 
