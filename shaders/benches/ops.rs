@@ -9,7 +9,7 @@ fn main() {
     divan::main();
 }
 
-const SHAPES: [[usize; 3]; 4] = [[8, 64, 32], [8, 128, 16], [32, 128, 8], [1, 64, 64]];
+const SHAPES: [[usize; 3]; 6] = [[8, 64, 32], [8, 128, 16], [32, 128, 8], [1, 64, 64], [1, 64, 16], [1, 96, 8]];
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())

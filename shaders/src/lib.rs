@@ -22,6 +22,7 @@ mod kernel;
 mod launch;
 pub mod ops;
 mod proof;
+mod vector;
 
 pub use kernel::{ALL, Kernel};
 pub use ops::attend::{Keys, attend};

@@ -9,8 +9,9 @@ use super::{close, difference, tensor, values, wave};
 const SHAPES: [[usize; 4]; 7] =
     [[2, 16, 8, 8], [1, 3, 7, 9], [3, 1, 1, 1], [1, 70, 16, 24], [9, 5, 8, 16], [2, 7, 32, 32], [1, 4, 13, 8]];
 /// Shapes `[b, c, h, w]` and output channels of convolutions alone, which go by patches of 4 x 4 pixels, 4 or 16 of them
-/// and 32 channels a workgroup, and 4 or 8 input channels a step: below, at and above each, both kernels.
-const CONVOLUTIONS: [([usize; 4], usize); 12] = [
+/// and 32 channels a workgroup, and 4 or 8 input channels a step: below, at and above each, both kernels. On the CPU by
+/// blocks of 16 channels and rows of tiles.
+const CONVOLUTIONS: [([usize; 4], usize); 14] = [
     ([1, 1, 1, 1], 1),
     ([1, 4, 1, 7], 31),
     ([2, 8, 4, 4], 32),
@@ -23,6 +24,8 @@ const CONVOLUTIONS: [([usize; 4], usize); 12] = [
     ([1, 64, 32, 32], 64),
     ([8, 12, 32, 32], 64),
     ([4, 7, 31, 37], 65),
+    ([2, 19, 13, 24], 17),
+    ([3, 70, 3, 8], 48),
 ];
 /// The formula in ordinary tensor operations, independent of the op's own plain body.
 fn plain_norm(x: Tensor<4>, affine: Tensor<3>) -> Tensor<4> {

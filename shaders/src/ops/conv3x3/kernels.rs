@@ -18,9 +18,9 @@ const CHUNK_VECTORS: usize = 128;
 /// The sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
-    batch: usize,
-    c_in: usize,
-    c_out: usize,
+    pub(super) batch: usize,
+    pub(super) c_in: usize,
+    pub(super) c_out: usize,
     pub(super) h: usize,
     pub(super) w: usize,
 }
@@ -68,6 +68,20 @@ pub(super) enum Weights<'a> {
 }
 
 impl Weights<'_> {
+    /// The window from input channel `c` to output channel `o`, of so many output and input channels.
+    #[inline(always)]
+    pub(super) fn window(self, o: usize, c: usize, [c_out, c_in]: [usize; 2]) -> [f32; 9] {
+        let mut window = [0f32; 9];
+        match self {
+            Self::Straight(weight) => window.copy_from_slice(&weight[(o * c_in + c) * 9..][..9]),
+            Self::Turned(weight) => {
+                window.copy_from_slice(&weight[(c * c_out + o) * 9..][..9]);
+                window.reverse();
+            }
+        }
+        window
+    }
+
     /// The weights as `[o / 4, c, 9, 4]`, missing output channels zero.
     fn pack(self, c_out: usize, c_in: usize) -> Vec<f32> {
         let len = c_in * 9 * GROUP;
@@ -76,11 +90,9 @@ impl Weights<'_> {
             for (i, o) in (group * GROUP..c_out.min((group + 1) * GROUP)).enumerate() {
                 for c in 0..c_in {
                     let window = &mut packed[c * 9 * GROUP + i..];
-                    for (k, target) in window.iter_mut().step_by(GROUP).take(9).enumerate() {
-                        *target = match self {
-                            Self::Straight(weight) => weight[(o * c_in + c) * 9 + k],
-                            Self::Turned(weight) => weight[(c * c_out + o) * 9 + 8 - k],
-                        };
+                    let taps = self.window(o, c, [c_out, c_in]);
+                    for (target, tap) in window.iter_mut().step_by(GROUP).zip(taps) {
+                        *target = tap;
                     }
                 }
             }

@@ -1,0 +1,154 @@
+//! Eight `f32` in one value, for kernels whose vectors the compiler does not find by itself.
+//!
+//! Elsewhere an array, which becomes AVX2 or NEON where the function around it was compiled for that; in a browser two
+//! vectors of simd128, written with intrinsics.
+
+use std::ops::{Add, Sub};
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+use array as lanes;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use simd128 as lanes;
+
+/// Eight values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Eight(lanes::Lanes);
+
+impl Eight {
+    /// The same value eight times.
+    #[inline(always)]
+    pub(crate) fn splat(value: f32) -> Self {
+        Self(lanes::splat(value))
+    }
+
+    /// The first eight values of `from`.
+    #[inline(always)]
+    pub(crate) fn load(from: &[f32]) -> Self {
+        Self(lanes::load(&from[..8]))
+    }
+
+    /// Into the first eight places of `to`.
+    #[inline(always)]
+    pub(crate) fn store(self, to: &mut [f32]) {
+        lanes::store(self.0, &mut to[..8]);
+    }
+
+    /// `self * by + to`, fused if `FMA`.
+    #[inline(always)]
+    pub(crate) fn times<const FMA: bool>(self, by: f32, to: Self) -> Self {
+        Self(lanes::mul_add::<FMA>(self.0, lanes::splat(by), to.0))
+    }
+}
+
+impl Add for Eight {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(lanes::add(self.0, other.0))
+    }
+}
+
+impl Sub for Eight {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(lanes::sub(self.0, other.0))
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod array {
+    pub(super) type Lanes = [f32; 8];
+
+    #[inline(always)]
+    pub(super) fn splat(value: f32) -> Lanes {
+        [value; 8]
+    }
+
+    #[inline(always)]
+    pub(super) fn load(from: &[f32]) -> Lanes {
+        let mut lanes = [0f32; 8];
+        lanes.copy_from_slice(from);
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn store(a: Lanes, to: &mut [f32]) {
+        to.copy_from_slice(&a);
+    }
+
+    #[inline(always)]
+    pub(super) fn mul_add<const FMA: bool>(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        let mut lanes = c;
+        for l in 0..8 {
+            lanes[l] = crate::cpu::mul_add::<FMA>(a[l], b[l], c[l]);
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn add(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] += b[l];
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn sub(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] -= b[l];
+        }
+        lanes
+    }
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128 {
+    use std::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat, f32x4_sub, v128, v128_load, v128_store};
+
+    pub(super) type Lanes = [v128; 2];
+
+    #[inline(always)]
+    pub(super) fn splat(value: f32) -> Lanes {
+        [f32x4_splat(value); 2]
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "loads from a slice whose length is checked")]
+    pub(super) fn load(from: &[f32]) -> Lanes {
+        let from = from[..8].as_ptr();
+        // SAFETY: the slice has eight values, and these loads need no alignment.
+        unsafe { [v128_load(from.cast()), v128_load(from.add(4).cast())] }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "stores to a slice whose length is checked")]
+    pub(super) fn store(a: Lanes, to: &mut [f32]) {
+        let to = to[..8].as_mut_ptr();
+        // SAFETY: the slice has eight places, and these stores need no alignment.
+        unsafe {
+            v128_store(to.cast(), a[0]);
+            v128_store(to.add(4).cast(), a[1]);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn mul_add<const FMA: bool>(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        [f32x4_add(f32x4_mul(a[0], b[0]), c[0]), f32x4_add(f32x4_mul(a[1], b[1]), c[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn add(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_add(a[0], b[0]), f32x4_add(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn sub(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_sub(a[0], b[0]), f32x4_sub(a[1], b[1])]
+    }
+}
