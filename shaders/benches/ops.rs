@@ -89,6 +89,11 @@ fn conv_ours_backward_input(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
     bencher.bench_local(|| ops::conv3x3::backward_input(x.clone(), w.clone(), dy.clone()));
 }
 
+/// Layers of the base model: rows, width before and after.
+const ROWS: [[usize; 3]; 4] = [[1, 64, 192], [64, 96, 128], [64, 96, 192], [512, 96, 192]];
+/// Convolutions 1x1 of the base model: batch, channels before and after, size.
+const PIXELS: [[usize; 4]; 3] = [[1, 128, 64, 16], [1, 96, 256, 8], [8, 128, 64, 16]];
+
 /// Tokens of the base model: rows, their width.
 const TOKENS: [[usize; 2]; 2] = [[512, 96], [2048, 128]];
 
@@ -182,6 +187,33 @@ fn layer_norm_plain_wgpu(bencher: Bencher<'_, '_>, [rows, width]: [usize; 2]) {
     let device = wgpu();
     let (x, gain) = (random([rows, width]).to_device(&device), random([width]).to_device(&device));
     bencher.bench_local(|| plain_layer_norm(x.clone(), gain.clone()).into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = ROWS)]
+fn linear_ours(bencher: Bencher<'_, '_>, [rows, d_in, d_out]: [usize; 3]) {
+    let (x, w) = (random([rows, d_in]), random([d_out, d_in]));
+    bencher.bench_local(|| linear(x.clone(), w.clone(), None));
+}
+
+#[divan::bench(args = ROWS)]
+fn linear_stock(bencher: Bencher<'_, '_>, [rows, d_in, d_out]: [usize; 3]) {
+    let (x, w) = (random([rows, d_in]), random([d_out, d_in]));
+    bencher.bench_local(|| x.clone().matmul(w.clone().transpose()));
+}
+
+#[divan::bench(args = PIXELS)]
+fn pointwise_ours(bencher: Bencher<'_, '_>, [b, c, o, s]: [usize; 4]) {
+    let (x, w, bias) = (random([b, c, s, s]), random([o, c, 1, 1]), random([o]));
+    bencher.bench_local(|| pointwise(x.clone(), w.clone(), bias.clone()));
+}
+
+#[divan::bench(args = PIXELS)]
+fn pointwise_stock(bencher: Bencher<'_, '_>, [b, c, o, s]: [usize; 4]) {
+    let (x, w, bias) = (random([b, c, s, s]), random([o, c, 1, 1]), random([o]));
+    bencher.bench_local(|| {
+        let y = w.clone().reshape([1, o, c]).matmul(x.clone().reshape([b, c, s * s]));
+        y + bias.clone().reshape([1, o, 1])
+    });
 }
 
 #[divan::bench(args = TOKENS, sample_count = 20)]

@@ -17,24 +17,38 @@ pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// The numbers of [`exp`].
+pub(crate) struct Exp;
+
+impl Exp {
+    /// Arguments below are taken for this.
+    pub(crate) const LEAST: f32 = -87.0;
+    /// Arguments above are taken for this.
+    pub(crate) const MOST: f32 = 88.0;
+    /// 1.5 * 2^23: adding it rounds to an integer, which then sits in the low bits.
+    pub(crate) const ROUND: f32 = 12_582_912.0;
+    /// The first part of ln 2, exact in 10 bits.
+    pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
+    /// The rest of ln 2.
+    pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
+    /// From the highest degree down.
+    pub(crate) const POLYNOMIAL: [f32; 7] = [1.388_888_9e-3, 8.333_334e-3, 4.166_666_8e-2, 0.166_666_67, 0.5, 1.0, 1.0];
+    /// The bits of 1.0.
+    pub(crate) const ONE: u32 = 0x3f80_0000;
+}
+
 /// `exp` by range reduction and a polynomial of degree 6; relative error below 3e-7 on [-87, 88], clamped outside.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // 1.5 * 2^23: adding it rounds to an integer, which then sits in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first exact in 10 bits.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let t = x * std::f32::consts::LOG2_E + ROUND;
-    let n = t - ROUND;
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.388_888_9e-3f32;
-    for c in [8.333_334e-3, 4.166_666_8e-2, 0.166_666_67, 0.5, 1.0, 1.0] {
+    let x = x.clamp(Exp::LEAST, Exp::MOST);
+    let t = x * std::f32::consts::LOG2_E + Exp::ROUND;
+    let n = t - Exp::ROUND;
+    let r = x - n * Exp::LN2_HIGH - n * Exp::LN2_LOW;
+    let mut p = Exp::POLYNOMIAL[0];
+    for c in &Exp::POLYNOMIAL[1..] {
         p = p * r + c;
     }
-    let scale = (t.to_bits() << 23).wrapping_add(0x3f80_0000);
-    p * f32::from_bits(scale)
+    p * f32::from_bits((t.to_bits() << 23).wrapping_add(Exp::ONE))
 }
 
 /// Logistic sigmoid.
@@ -45,6 +59,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 
 /// Calls `f(i, a_i, b_i)` for the i-th chunk of both slices, on all cores where there are threads.
 ///
+/// A single chunk, or a single thread, is the caller's own: to wake another one takes longer than most chunks.
 /// Which chunk gets which core never changes what is computed: each call owns its outputs.
 pub(crate) fn for_chunks2(
     a: &mut [f32],
@@ -54,22 +69,20 @@ pub(crate) fn for_chunks2(
     f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     #[cfg(feature = "rayon")]
-    {
+    if a.len() > a_len && rayon::current_num_threads() > 1 {
         use rayon::prelude::*;
-        a.par_chunks_mut(a_len).zip(b.par_chunks_mut(b_len)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+        return a.par_chunks_mut(a_len).zip(b.par_chunks_mut(b_len)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
     }
-    #[cfg(not(feature = "rayon"))]
     a.chunks_mut(a_len).zip(b.chunks_mut(b_len)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
 }
 
 /// Calls `f(i, a_i)` for the i-th chunk, on all cores where there are threads.
 pub(crate) fn for_chunks(a: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     #[cfg(feature = "rayon")]
-    {
+    if a.len() > len && rayon::current_num_threads() > 1 {
         use rayon::prelude::*;
-        a.par_chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
+        return a.par_chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
     }
-    #[cfg(not(feature = "rayon"))]
     a.chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
 }
 

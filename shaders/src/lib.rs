@@ -18,9 +18,11 @@
 #![recursion_limit = "256"]
 
 mod cpu;
+mod kept;
 mod kernel;
 mod launch;
 pub mod ops;
+mod product;
 mod proof;
 mod vector;
 

@@ -3,7 +3,7 @@
 //! Elsewhere an array, which becomes AVX2 or NEON where the function around it was compiled for that; in a browser two
 //! vectors of simd128, written with intrinsics.
 
-use std::ops::{Add, Sub};
+use std::ops::{Add, Mul, Sub};
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 use array as lanes;
@@ -37,6 +37,44 @@ impl Eight {
     #[inline(always)]
     pub(crate) fn times<const FMA: bool>(self, by: f32, to: Self) -> Self {
         Self(lanes::mul_add::<FMA>(self.0, lanes::splat(by), to.0))
+    }
+}
+
+impl Eight {
+    /// The greater one of each pair.
+    #[inline(always)]
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self(lanes::max(self.0, other.0))
+    }
+
+    /// [`crate::cpu::exp`].
+    #[inline(always)]
+    pub(crate) fn exp(self) -> Self {
+        Self(lanes::exp(self.0))
+    }
+
+    /// `x / (1 + exp(-x))`.
+    #[inline(always)]
+    pub(crate) fn silu(self) -> Self {
+        let one = Self::splat(1.0);
+        Self(lanes::div(self.0, (one + (Self::splat(0.0) - self).exp()).0))
+    }
+
+    /// The lanes.
+    #[inline(always)]
+    pub(crate) fn lanes(self) -> [f32; 8] {
+        let mut lanes = [0f32; 8];
+        self.store(&mut lanes);
+        lanes
+    }
+}
+
+impl Mul for Eight {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(lanes::mul(self.0, other.0))
     }
 }
 
@@ -98,6 +136,42 @@ mod array {
     }
 
     #[inline(always)]
+    pub(super) fn mul(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] *= b[l];
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn div(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] /= b[l];
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] = if a[l] > b[l] { a[l] } else { b[l] };
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn exp(a: Lanes) -> Lanes {
+        let mut lanes = a;
+        for lane in &mut lanes {
+            *lane = crate::cpu::exp(*lane);
+        }
+        lanes
+    }
+
+    #[inline(always)]
     pub(super) fn sub(a: Lanes, b: Lanes) -> Lanes {
         let mut lanes = a;
         for l in 0..8 {
@@ -109,7 +183,12 @@ mod array {
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128 {
-    use std::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat, f32x4_sub, v128, v128_load, v128_store};
+    use std::arch::wasm32::{
+        f32x4_add, f32x4_div, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub, i32x4_add, i32x4_shl,
+        i32x4_splat, v128, v128_load, v128_store,
+    };
+
+    use crate::cpu::Exp;
 
     pub(super) type Lanes = [v128; 2];
 
@@ -150,5 +229,40 @@ mod simd128 {
     #[inline(always)]
     pub(super) fn sub(a: Lanes, b: Lanes) -> Lanes {
         [f32x4_sub(a[0], b[0]), f32x4_sub(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn mul(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_mul(a[0], b[0]), f32x4_mul(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn div(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_div(a[0], b[0]), f32x4_div(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_pmax(b[0], a[0]), f32x4_pmax(b[1], a[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn exp(a: Lanes) -> Lanes {
+        a.map(exp_half)
+    }
+
+    /// [`crate::cpu::exp`] on four lanes.
+    #[inline(always)]
+    fn exp_half(x: v128) -> v128 {
+        let x = f32x4_pmin(f32x4_pmax(x, f32x4_splat(Exp::LEAST)), f32x4_splat(Exp::MOST));
+        let t = f32x4_add(f32x4_mul(x, f32x4_splat(std::f32::consts::LOG2_E)), f32x4_splat(Exp::ROUND));
+        let n = f32x4_sub(t, f32x4_splat(Exp::ROUND));
+        let high = f32x4_sub(x, f32x4_mul(n, f32x4_splat(Exp::LN2_HIGH)));
+        let r = f32x4_sub(high, f32x4_mul(n, f32x4_splat(Exp::LN2_LOW)));
+        let mut p = f32x4_splat(Exp::POLYNOMIAL[0]);
+        for c in &Exp::POLYNOMIAL[1..] {
+            p = f32x4_add(f32x4_mul(p, r), f32x4_splat(*c));
+        }
+        f32x4_mul(p, i32x4_add(i32x4_shl(t, 23), i32x4_splat(Exp::ONE as i32)))
     }
 }

@@ -8,6 +8,8 @@
 //! On wgpu a tiled kernel computes the forward pass and, with the weights read the other way round, the gradient of the
 //! input; the gradient of the weight is stock.
 
+use std::sync::Arc;
+
 use burn::Tensor;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
@@ -17,12 +19,12 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
+use crate::kept::{Order, kept};
 use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch};
 use crate::proof::proven;
 
 mod kernels;
-mod packed;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -198,6 +200,10 @@ impl Conv3x3 for CubeBackend {
     }
 }
 
+/// Pixels from which on packing is a small part of the work, and a batch is likely to be a step of training, whose
+/// weights do not come again.
+const MANY: usize = 4096;
+
 /// Whether the CPU kernels take these tensors.
 fn fits(x: &FloatTensor<Flex>) -> bool {
     x.dtype() == DType::F32 && x.shape()[3].is_multiple_of(LANES)
@@ -213,7 +219,12 @@ impl Conv3x3 for Flex {
         let size = kernels::Size::of(&x.shape(), shape[1]);
         let (x, bias) = (cpu::slice(&x), Some(cpu::slice(&bias)));
         let y = if winograd::pays(&size) {
-            winograd::forward(&size, x, &packed::weights(&size, &weight), bias)
+            let pack = |weight: &[f32]| winograd::pack(kernels::Weights::Straight(weight), &size);
+            let packed = match shape.num_elements() / size.c_out {
+                MANY.. => Arc::new(pack(cpu::slice(&weight))),
+                _ => kept(&weight, Order::Winograd, pack),
+            };
+            winograd::forward(&size, x, &packed, bias)
         } else {
             kernels::forward(&size, x, kernels::Weights::Straight(cpu::slice(&weight)), bias)
         };

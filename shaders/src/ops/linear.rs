@@ -1,13 +1,17 @@
 //! The linear layer, with bias or without.
 
 use burn::Tensor;
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
+use crate::cpu::{self, LANES};
+use crate::kept::{Order, kept};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
+use crate::product::{Product, transposed};
 use crate::proof::proven;
 
 /// `y = x W^T + b` over the last axis.
@@ -36,7 +40,7 @@ fn output_shape(x: &Shape, weight: &Shape) -> Shape {
     Shape::new([x[0], weight[0]])
 }
 
-/// The op on a backend. Its bodies here are the specification; `CubeBackend` overrides them.
+/// The op on a backend. Its bodies here are the specification; `CubeBackend` and `Flex` override them.
 #[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
 pub trait Linear: Backend {
     /// See [`linear`]; `x` is `[rows, d_in]`.
@@ -98,7 +102,66 @@ impl Linear for CubeBackend {
     }
 }
 
-impl Linear for Flex {}
+/// Weights beyond this do not stay in a cache, and Burn's product is the better one.
+const MOST_WEIGHTS: usize = 1 << 16;
+/// Rows beyond this are Burn's too, but for a browser, where its product is the slower one.
+const MOST_ROWS: usize = if cfg!(target_arch = "wasm32") { usize::MAX } else { ROWS };
+/// Rows of a task.
+const ROWS: usize = 64;
+
+/// Whether the CPU kernel takes `[rows, d_in]` times `[d_out, d_in]`.
+fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
+    let [outputs, inputs] = [weight.shape()[0], weight.shape()[1]];
+    let whole = outputs.is_multiple_of(LANES) && (1..=MOST_WEIGHTS).contains(&(outputs * inputs));
+    x.dtype() == DType::F32 && weight.dtype() == DType::F32 && whole && x.shape()[0] <= MOST_ROWS
+}
+
+/// The layer by the CPU kernel, or by the plain body.
+fn on_cpu(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+    if !fits(&x, &weight) {
+        return reference::<Flex>(x, weight, bias);
+    }
+    let [x, weight] = [x, weight].map(|t| t.to_contiguous());
+    let bias = bias.map(|t| t.to_contiguous());
+    let (rows, inputs, outputs) = (x.shape()[0], x.shape()[1], weight.shape()[0]);
+    let turned = kept(&weight, Order::Transposed, |weight| transposed(weight, inputs));
+    let mut y = vec![0f32; rows * outputs];
+    cpu::for_chunks(&mut y, ROWS * outputs, |i, y| {
+        let x = &cpu::slice(&x)[i * ROWS * inputs..];
+        rows_of(x, [inputs, outputs], &turned, bias.as_ref().map(cpu::slice), y);
+    });
+    cpu::tensor(y, Shape::new([rows, outputs]))
+}
+
+cpu::multiversion! {
+    fn rows_of(x: &[f32], sizes: [usize; 2], turned: &[f32], bias: Option<&[f32]>, y: &mut [f32]) = rows_of_body
+}
+
+#[inline(always)]
+fn rows_of_body<const FMA: bool>(
+    x: &[f32],
+    [inputs, outputs]: [usize; 2],
+    turned: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    if let Some(bias) = bias {
+        for y in y.chunks_exact_mut(outputs) {
+            y.copy_from_slice(bias);
+        }
+    }
+    Product { a: x, strides: [inputs, 1], b: turned, n: outputs, add: bias.is_some() }.into::<FMA>(y);
+}
+
+impl Linear for Flex {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        on_cpu(x, weight, Some(bias))
+    }
+
+    fn linear_no_bias(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        on_cpu(x, weight, None)
+    }
+}
 
 #[cfg(feature = "autodiff")]
 mod gradient {

@@ -5,9 +5,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
+use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
 use crate::ops::linear::linear;
+use crate::product::Product;
 use crate::proof::proven;
 
 /// `y[o] = bias[o] + sum over c of weight[o, c] * x[c]` at every pixel.
@@ -33,7 +35,7 @@ fn output_shape(x: &Shape, weight: &Shape) -> Shape {
     shape
 }
 
-/// The op on a backend. Its body here is the specification; `CubeBackend` overrides it.
+/// The op on a backend. Its body here is the specification; `CubeBackend` and `Flex` override it.
 #[backend_extension(Cube, Flex, Autodiff: cfg(feature = "autodiff"), Fusion)]
 pub trait Pointwise: Backend {
     /// See [`pointwise`].
@@ -81,7 +83,49 @@ impl Pointwise for CubeBackend {
     }
 }
 
-impl Pointwise for Flex {}
+/// Weights beyond this do not stay in a cache, and Burn's product is the better one.
+const MOST_WEIGHTS: usize = 1 << 16;
+/// Pixels of an image beyond this are Burn's too, but for a browser, where its product is the slower one.
+const MOST_PIXELS: usize = if cfg!(target_arch = "wasm32") { usize::MAX } else { 256 };
+/// Output channels of a task.
+const ROWS: usize = 32;
+
+impl Pointwise for Flex {
+    fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let shape = output_shape(&x.shape(), &weight.shape());
+        let (c, o, hw) = (x.shape()[1], shape[1], shape[2] * shape[3]);
+        let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS;
+        let fits = small && shape.num_elements() > 0 && (1..=MOST_WEIGHTS).contains(&(c * o));
+        if x.dtype() != DType::F32 || !fits {
+            return reference::<Self>(x, weight, bias);
+        }
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
+        let (x, weight, bias) = (cpu::slice(&x), cpu::slice(&weight), cpu::slice(&bias));
+        let mut y = vec![0f32; shape.num_elements()];
+        // A task is some channels where these tile the output, and one image where they do not.
+        let rows = if o.is_multiple_of(ROWS) { ROWS } else { o };
+        cpu::for_chunks(&mut y, rows * hw, |i, y| {
+            let (image, first) = (i * rows / o, i * rows % o);
+            channels(&x[image * c * hw..][..c * hw], &weight[first * c..], &bias[first..], y);
+        });
+        cpu::tensor(y, shape)
+    }
+}
+
+cpu::multiversion! {
+    /// Some channels of one image, as many as `y` has.
+    fn channels(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) = channels_body
+}
+
+#[inline(always)]
+fn channels_body<const FMA: bool>(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let inputs = weight.len() / bias.len();
+    let n = x.len() / inputs;
+    for (y, &bias) in y.chunks_exact_mut(n).zip(bias) {
+        y.fill(bias);
+    }
+    Product { a: weight, strides: [inputs, 1], b: x, n, add: true }.into::<FMA>(y);
+}
 
 #[cfg(feature = "autodiff")]
 mod gradient {

@@ -6,9 +6,11 @@ use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, FloatDType, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
+use crate::cpu::{self, LANES};
+use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::proof::proven;
-use crate::{cpu, kernel};
+use crate::vector::Eight;
 
 /// Below this length a pixel's channels count as zero (torch's `F.normalize`).
 const EPS: f32 = 1e-12;
@@ -314,7 +316,12 @@ fn forward_image_body<const FMA: bool>(x: &[f32], affine: &[f32], y: &mut [f32])
         rms_block::<FMA>(x, c, p0, r);
         for (i, (x, y)) in x.chunks_exact(hw).zip(y.chunks_exact_mut(hw)).enumerate() {
             let (a, t) = (affine[i], affine[c + i]);
-            for ((&x, y), &r) in x[p0..].iter().zip(&mut y[p0..]).zip(&*r) {
+            let (x, y) = (&x[p0..][..r.len()], &mut y[p0..][..r.len()]);
+            let (vectors, shift) = (r.len() / LANES * LANES, Eight::splat(t));
+            for ((x, y), r) in x.chunks_exact(LANES).zip(y.chunks_exact_mut(LANES)).zip(r.chunks_exact(LANES)) {
+                (Eight::load(x) * Eight::load(r)).times::<FMA>(a, shift).silu().store(y);
+            }
+            for ((&x, y), &r) in x[vectors..].iter().zip(&mut y[vectors..]).zip(&r[vectors..]) {
                 let u = cpu::mul_add::<FMA>(x * r, a, t);
                 *y = u * cpu::sigmoid(u);
             }

@@ -1,6 +1,8 @@
 //! The CPU kernels of attention, over plain slices.
 
-use crate::cpu::{self, LANES, Lane};
+use crate::cpu::{self, LANES};
+use crate::product::{Product, transposed};
+use crate::vector::Eight;
 
 use super::{LOGIT_SCALE, Sizes};
 
@@ -104,86 +106,6 @@ fn inverse_length(v: &[f32]) -> f32 {
     1.0 / v.iter().map(|v| v * v).sum::<f32>().sqrt().max(SHORTEST)
 }
 
-/// `c = a b`, or `c += a b`: `a(r, k)` lies at `r * strides[0] + k * strides[1]`, `b` is `[k, n]`, `c` is `[r, n]`, and `n`
-/// a multiple of [`LANES`].
-struct Product<'a> {
-    a: &'a [f32],
-    strides: [usize; 2],
-    b: &'a [f32],
-    n: usize,
-    add: bool,
-}
-
-impl Product<'_> {
-    #[inline(always)]
-    fn into<const FMA: bool>(self, c: &mut [f32]) {
-        let rows = c.len() / self.n;
-        let mut r = 0;
-        while r + 4 <= rows {
-            self.rows::<FMA, 4>(r, c);
-            r += 4;
-        }
-        while r < rows {
-            self.rows::<FMA, 1>(r, c);
-            r += 1;
-        }
-    }
-
-    /// `R` rows of `c` from `first`, two vectors of columns at a time.
-    #[inline(always)]
-    fn rows<const FMA: bool, const R: usize>(&self, first: usize, c: &mut [f32]) {
-        let mut column = 0;
-        while column + 2 * LANES <= self.n {
-            self.tile::<FMA, R, 2>(first, column, c);
-            column += 2 * LANES;
-        }
-        if column < self.n {
-            self.tile::<FMA, R, 1>(first, column, c);
-        }
-    }
-
-    #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "plain indices keep the accumulators in registers")]
-    fn tile<const FMA: bool, const R: usize, const V: usize>(&self, first: usize, column: usize, c: &mut [f32]) {
-        let mut acc = [[[0f32; LANES]; V]; R];
-        let a: [&[f32]; R] = std::array::from_fn(|r| &self.a[(first + r) * self.strides[0]..]);
-        for (k, b) in self.b.chunks_exact(self.n).enumerate() {
-            let b = &b[column..column + V * LANES];
-            let b: [Lane; V] = std::array::from_fn(|v| {
-                let mut lane = [0f32; LANES];
-                lane.copy_from_slice(&b[v * LANES..(v + 1) * LANES]);
-                lane
-            });
-            for r in 0..R {
-                let a = a[r][k * self.strides[1]];
-                for v in 0..V {
-                    for l in 0..LANES {
-                        acc[r][v][l] = cpu::mul_add::<FMA>(a, b[v][l], acc[r][v][l]);
-                    }
-                }
-            }
-        }
-        for (r, acc) in acc.iter().enumerate() {
-            let c = &mut c[(first + r) * self.n + column..][..V * LANES];
-            for (c, acc) in c.iter_mut().zip(acc.as_flattened()) {
-                *c = if self.add { *c + acc } else { *acc };
-            }
-        }
-    }
-}
-
-/// `rows x columns` turned into `columns x rows`.
-fn transposed(a: &[f32], columns: usize) -> Vec<f32> {
-    let rows = a.len() / columns;
-    let mut t = vec![0f32; a.len()];
-    for (r, row) in a.chunks_exact(columns).enumerate() {
-        for (t, &v) in t[r..].iter_mut().step_by(rows).zip(row) {
-            *t = v;
-        }
-    }
-    t
-}
-
 /// Some query positions of one head of keys, a row for each position and head of queries that shares it.
 struct Queries {
     /// Unit length, unscaled, `[rows, d]`.
@@ -228,20 +150,22 @@ fn shares<const FMA: bool>(size: &Sizes, queries: &Queries, keys: &Keys) -> Vec<
     let mut p = vec![0f32; queries.places.len() * n];
     Product { a: &queries.scaled, strides: [size.d, 1], b: &keys.scaled_t, n, add: false }.into::<FMA>(&mut p);
     for p in p.chunks_exact_mut(n) {
-        let mut highest = [f32::NEG_INFINITY; LANES];
+        let mut highest = Eight::splat(f32::NEG_INFINITY);
         for (p, bias) in p.chunks_exact_mut(LANES).zip(keys.bias.chunks_exact(LANES)) {
-            for ((p, bias), highest) in p.iter_mut().zip(bias).zip(&mut highest) {
-                *p += bias;
-                *highest = highest.max(*p);
-            }
+            let logit = Eight::load(p) + Eight::load(bias);
+            logit.store(p);
+            highest = highest.max(logit);
         }
-        let highest = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        for p in p.iter_mut() {
-            *p = cpu::exp(*p - highest);
+        let highest = Eight::splat(highest.lanes().into_iter().fold(f32::NEG_INFINITY, f32::max));
+        let mut sum = Eight::splat(0.0);
+        for p in p.chunks_exact_mut(LANES) {
+            let share = (Eight::load(p) - highest).exp();
+            share.store(p);
+            sum = sum + share;
         }
-        let share = 1.0 / cpu::sum(p);
-        for p in p.iter_mut() {
-            *p *= share;
+        let whole = Eight::splat(1.0 / sum.lanes().iter().sum::<f32>());
+        for p in p.chunks_exact_mut(LANES) {
+            (Eight::load(p) * whole).store(p);
         }
     }
     p
