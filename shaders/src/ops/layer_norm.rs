@@ -160,6 +160,8 @@ impl LayerNorm for CubeBackend {
 /// Rows of a task of the CPU kernels: by the size of the input and never by the number of cores, which must not change
 /// a sum.
 const ROWS: usize = 64;
+/// Values, at least, of a task of the forward pass: fewer take less time than another thread takes to wake up.
+const VALUES: usize = 1 << 16;
 
 /// The norm by the CPU kernel, or by the plain body.
 fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTensor {
@@ -172,7 +174,7 @@ fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTe
     let none = vec![0f32; gain.len()];
     let offset = offset.as_ref().map_or(&none[..], cpu::slice);
     let mut y = vec![0f32; xs.len()];
-    let len = ROWS * gain.len();
+    let len = VALUES.div_ceil(gain.len()) * gain.len();
     cpu::for_chunks(&mut y, len, |i, y| forward_rows(&xs[i * len..][..y.len()], gain, offset, y));
     cpu::tensor(y, x.shape())
 }
