@@ -248,3 +248,31 @@ fn pointwise_stock_wgpu(bencher: Bencher<'_, '_>, [b, c, s]: [usize; 3]) {
         (y + bias.clone().reshape([1, c, 1])).into_data().try_to_vec::<f32>()
     });
 }
+
+/// Times a layer and its gradients of input and weights.
+fn with_gradients<const D: usize>(
+    bencher: Bencher<'_, '_>,
+    x: [usize; 4],
+    w: [usize; D],
+    layer: impl Fn(Tensor<4>, Tensor<D>) -> Tensor<4>,
+) {
+    let device = Device::flex().autodiff();
+    let normal = Distribution::Normal(0.0, 1.0);
+    let (x, w) = (Tensor::<4>::random(x, normal, &device), Tensor::<D>::random(w, normal, &device));
+    bencher.bench_local(|| {
+        let (x, w) = (x.clone().detach().require_grad(), w.clone().detach().require_grad());
+        let grads = layer(x.clone(), w.clone()).sum().backward();
+        (x.grad(&grads), w.grad(&grads))
+    });
+}
+
+#[divan::bench(args = ROWS)]
+fn linear_with_gradients(bencher: Bencher<'_, '_>, [rows, d_in, d_out]: [usize; 3]) {
+    with_gradients(bencher, [1, 1, rows, d_in], [d_out, d_in], |x, w| linear(x, w, None));
+}
+
+#[divan::bench(args = PIXELS)]
+fn pointwise_with_gradients(bencher: Bencher<'_, '_>, [b, c, o, s]: [usize; 4]) {
+    let bias = Tensor::zeros([o], &Device::flex().autodiff());
+    with_gradients(bencher, [b, c, s, s], [o, c, 1, 1], move |x, w| pointwise(x, w, bias.clone()));
+}
