@@ -1,7 +1,7 @@
 //! The product of two small matrices on the CPU.
 //!
 //! What Burn calls for packs both sides and pays off from some hundred rows and columns on. Those of a small U-Net stay in
-//! the cache as they are, and in a browser its kernels have no vectors.
+//! the cache as they are.
 
 use std::slice::Chunks;
 

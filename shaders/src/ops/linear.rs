@@ -104,7 +104,7 @@ impl Linear for CubeBackend {
 
 /// Weights beyond this do not stay in a cache, and Burn's product is the better one.
 const MOST_WEIGHTS: usize = 1 << 16;
-/// Rows beyond this are Burn's too, but for a browser, where its product is the slower one.
+/// Rows beyond this are Burn's too, but for a browser; there the two have not been timed apart.
 const MOST_ROWS: usize = if cfg!(target_arch = "wasm32") { 1 << 24 } else { ROWS };
 /// Rows of a task.
 const ROWS: usize = 64;

@@ -85,7 +85,7 @@ impl Pointwise for CubeBackend {
 
 /// Weights beyond this do not stay in a cache, and Burn's product is the better one.
 const MOST_WEIGHTS: usize = 1 << 16;
-/// Pixels of an image beyond this are Burn's too, but for a browser, where its product is the slower one.
+/// Pixels of an image beyond this are Burn's too, but for a browser; there the two have not been timed apart.
 const MOST_PIXELS: usize = if cfg!(target_arch = "wasm32") { 1 << 24 } else { 256 };
 /// Output channels of a task.
 const ROWS: usize = 32;

@@ -1,8 +1,8 @@
 //! Winograd's F(4, 3): four outputs of a window of three from six products (Lavin and Gray 2015, arXiv 1509.09308).
 //!
 //! The outputs are the coefficients of a product of polynomials, which is known by its values at six points. Here they are
-//! 0, ±1/√2, ±√2 and infinity: rounding hurts them half as much as the usual 0, ±1, ±2, and each pair costs the same four
-//! additions.
+//! 0, ±1/√2, ±√2 and infinity: their powers are nearer to 1 than those of the usual 0, ±1, ±2, so rounding hurts less, and
+//! each pair costs the same four additions.
 
 use std::f32::consts::{FRAC_1_SQRT_2 as NEAR, SQRT_2 as FAR};
 
