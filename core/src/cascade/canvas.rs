@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::diffusion::{Known, Resampling};
-use crate::image::{Mask, Picture, resized, resized_mask};
+use crate::image::{Mask, Picture, resized, resized_mask, resized_rest};
 
 /// What is there before the model works: a square, brought to the size of each stage. It goes for every picture of the
 /// request.
@@ -57,15 +57,26 @@ impl Canvas {
 
     /// `[b, 3, size, size]`, the picture.
     pub(super) fn picture(&self, batch: usize, size: usize, device: &Device) -> Tensor<4> {
-        let planes = resized(&self.picture, size, size).planes();
-        Tensor::from_data(TensorData::new(planes, [1, 3, size, size]), device).repeat_dim(0, batch)
+        planes(&resized(&self.picture, size, size), batch, device)
     }
 
     /// What is known of it; nothing without a mask.
     pub(super) fn known(&self, batch: usize, size: usize, device: &Device) -> Option<Known> {
-        let mask = resized_mask(self.mask.as_ref()?, size, size);
+        let mask = self.mask.as_ref()?;
+        // What a small stage paints, a later one cannot take back: it paints what lies under the mask as a whole, and what
+        // lies there in part is known by the rest.
+        let (picture, mask) = match size < mask.width {
+            true => resized_rest(&self.picture, mask, size, size),
+            false => (resized(&self.picture, size, size), resized_mask(mask, size, size)),
+        };
         let keep = mask.alpha.iter().map(|&v| if v == 0 { 1.0f32 } else { 0.0 }).collect::<Vec<_>>();
         let keep = Tensor::from_data(TensorData::new(keep, [1, 1, size, size]), device).repeat_dim(0, batch);
-        Some(Known { x0: self.picture(batch, size, device), keep })
+        Some(Known { x0: planes(&picture, batch, device), keep })
     }
+}
+
+/// `[b, 3, h, w]`, the same picture `batch` times.
+fn planes(picture: &Picture, batch: usize, device: &Device) -> Tensor<4> {
+    let shape = [1, 3, picture.height, picture.width];
+    Tensor::from_data(TensorData::new(picture.planes(), shape), device).repeat_dim(0, batch)
 }

@@ -6,7 +6,7 @@ pub mod resize;
 use burn::tensor::Tensor;
 
 pub use mask::Mask;
-pub use resize::{resized, resized_mask};
+pub use resize::{resized, resized_mask, resized_rest};
 
 /// Why a tensor could not become pictures.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

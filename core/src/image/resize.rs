@@ -25,6 +25,27 @@ pub fn resized_mask(mask: &Mask, width: usize, height: usize) -> Mask {
     Mask { width, height, alpha: alpha.into_iter().map(|v| if v > 0 { 255 } else { 0 }).collect() }
 }
 
+/// Of 255: a pixel of which no more is left counts as painted.
+const NOTHING: u8 = 5;
+
+/// What a mask leaves of a picture, at another size: the mean of what is left in every pixel, and where nothing is.
+///
+/// So a pixel that the mask covers in part shows nothing of what is under the mask, and nothing is painted that reaches
+/// beyond it.
+///
+/// # Panics
+/// If either size is 0, or picture and mask differ in theirs.
+#[must_use]
+pub fn resized_rest(picture: &Picture, mask: &Mask, width: usize, height: usize) -> (Picture, Mask) {
+    assert_eq!([picture.width, picture.height], [mask.width, mask.height], "a mask is as large as its picture");
+    let pixels = picture.rgb.chunks_exact(3).zip(&mask.alpha);
+    let rgba: Vec<u8> = pixels.flat_map(|(rgb, alpha)| [rgb[0], rgb[1], rgb[2], 255 - alpha]).collect();
+    let rgba = resize(&rgba, PixelType::U8x4, [picture.width, picture.height], [width, height]);
+    let rgb = rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+    let alpha = rgba.chunks_exact(4).map(|p| if p[3] <= NOTHING { 255 } else { 0 }).collect();
+    (Picture { width, height, rgb }, Mask { width, height, alpha })
+}
+
 fn resize(bytes: &[u8], kind: PixelType, from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
     if from == to {
         return bytes.to_vec();
@@ -40,7 +61,7 @@ fn resize(bytes: &[u8], kind: PixelType, from: [usize; 2], to: [usize; 2]) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::{Mask, Picture, resized, resized_mask};
+    use super::{Mask, Picture, resized, resized_mask, resized_rest};
 
     fn picture(width: usize, height: usize) -> Picture {
         let rgb = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 7]).collect();
@@ -59,5 +80,20 @@ mod tests {
         let small = resized_mask(&mask, 8, 8);
         assert!(small.is_painted(2, 2), "a pixel's paint is not lost");
         assert!(!small.is_painted(6, 6));
+    }
+
+    #[test]
+    fn what_a_mask_leaves_shows_nothing_of_what_is_under_it() {
+        // Green with a red square under a mask of the same size.
+        let inside = |i: usize| (3..14).contains(&(i % 32)) && (5..14).contains(&(i / 32));
+        let pixels = (0..32 * 32).flat_map(|i| if inside(i) { [250, 0, 0] } else { [0, 200, 0] });
+        let picture = Picture { width: 32, height: 32, rgb: pixels.collect() };
+        let alpha = (0..32 * 32).map(|i| if inside(i) { 255 } else { 0 }).collect();
+        let (rest, painted) = resized_rest(&picture, &Mask { width: 32, height: 32, alpha }, 8, 8);
+        for (i, (rgb, painted)) in rest.rgb.chunks_exact(3).zip(&painted.alpha).enumerate() {
+            assert!(*painted == 255 || rgb == [0, 200, 0], "pixel {i}: {rgb:?}");
+        }
+        let count = painted.alpha.iter().filter(|a| **a == 255).count();
+        assert!((1..=4).contains(&count), "{count} pixels lie under the mask as a whole");
     }
 }
