@@ -1,5 +1,6 @@
 //! Which device does the work.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -197,12 +198,28 @@ pub fn auto(adapters: &[Adapter]) -> (DeviceChoice, &'static str) {
 /// Opens the device of `choice` and describes it: `CPU (4 threads)`, `NVIDIA H100 (discrete, Vulkan)`.
 ///
 /// The kernels are tried on a GPU first. Where one is wrong or refused there, and where `auto` found a GPU that does not
-/// open, a warning goes to stderr and the CPU does the work.
+/// open, a warning goes to stderr and the CPU does the work. With `FIREFALL_KERNELS=off` Burn's own operations do it all.
 ///
 /// # Errors
-/// There is no adapter of that number (the message lists them), or it does not open.
+/// There is no adapter of that number (the message lists them), it does not open, or `FIREFALL_KERNELS` is neither on nor
+/// off.
 pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
-    if choice == DeviceChoice::Cpu { Ok(cpu()) } else { open_of(adapters(), choice, open_adapter) }
+    let kernels = kernels(std::env::var_os(KERNELS).as_deref())?;
+    firefall_shaders::switch_kernels(kernels);
+    let opened = if choice == DeviceChoice::Cpu { Ok(cpu()) } else { open_of(adapters(), choice, open_adapter) };
+    opened.map(|(device, what)| (device, if kernels { what } else { format!("{what}, kernels off") }))
+}
+
+/// The environment variable that switches the kernels off.
+const KERNELS: &str = "FIREFALL_KERNELS";
+
+fn kernels(value: Option<&OsStr>) -> Result<bool> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(true) };
+    match value.to_ascii_lowercase().to_str() {
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        _ => bail!("{KERNELS} is {}; it can be on or off", value.display()),
+    }
 }
 
 /// A device opened, or inside what our kernels did wrong on it.
@@ -266,6 +283,14 @@ mod tests {
             selector,
             backend: WgpuBackend::Vulkan,
         }
+    }
+
+    #[test]
+    fn kernels_are_on_unless_they_are_said_to_be_off() {
+        let said = |value: &str| kernels(Some(OsStr::new(value)));
+        assert!(kernels(None).unwrap() && said("").unwrap() && said("on").unwrap());
+        assert!(!said("off").unwrap() && !said("OFF").unwrap());
+        assert_eq!(said("0").unwrap_err().to_string(), "FIREFALL_KERNELS is 0; it can be on or off");
     }
 
     #[test]

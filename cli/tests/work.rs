@@ -129,6 +129,38 @@ fn a_file_of_prompts_becomes_a_folder_of_pictures() {
     assert!(one.iter().zip(&many).all(|(a, b)| a.abs_diff(*b) <= 1));
 }
 
+/// Forwards and backwards through whole networks: our kernels and Burn's own operations make the same picture and have
+/// the same losses.
+#[test]
+fn kernels_can_be_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |kernels: &str, args: &[&str]| {
+        ended(0, &binary().env("FIREFALL_KERNELS", kernels).args(args).output().unwrap())
+    };
+    let picture = |kernels| {
+        let out = folder.path().join(kernels).with_extension("png");
+        let said = run(kernels, &sample(&["--seed", "4", "--out", text(&out)]));
+        assert_eq!(said.contains(", kernels off"), kernels == "off", "{said}");
+        image::open(out).unwrap().to_rgb8().into_raw()
+    };
+    let (on, off) = (picture("on"), picture("off"));
+    assert!(on.iter().zip(&off).all(|(a, b)| a.abs_diff(*b) <= 2));
+
+    let losses = |kernels: &str| {
+        let out = folder.path().join(kernels);
+        run(kernels, &["train", "--preset", "tiny", "--stages", "base", "--out", text(&out), "--device", "cpu"]);
+        let lines = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let loss = |line: &str| serde_json::from_str::<Value>(line).unwrap()["loss"].as_f64().unwrap();
+        lines.lines().map(loss).collect::<Vec<_>>()
+    };
+    let (on, off) = (losses("on"), losses("off"));
+    assert!(!on.is_empty() && on.len() == off.len());
+    assert!(on.iter().zip(&off).all(|(a, b)| (a - b).abs() < 1e-3 * b), "{on:?} {off:?}");
+
+    let wrong = binary().env("FIREFALL_KERNELS", "no").args(sample(&[])).output().unwrap();
+    assert!(ended(1, &wrong).contains("FIREFALL_KERNELS is no; it can be on or off"));
+}
+
 #[test]
 fn names_that_clash_are_told_before_the_work() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,8 +3,11 @@
 //! The arithmetic is written over `[f32; 8]`, which the compiler turns into AVX2, NEON or wasm simd128. On x86-64 the
 //! entry points are compiled a second time with AVX2 and FMA and chosen at run time.
 
+use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{DType, Shape, TensorData};
+
+use crate::proof::switched_on;
 
 /// Lanes of the vectors in these kernels.
 pub(crate) const LANES: usize = 8;
@@ -143,6 +146,11 @@ macro_rules! wide_multiversion {
     };
 }
 pub(crate) use wide_multiversion;
+
+/// Whether CPU kernels take `x` as far as its numbers go.
+pub(crate) fn serves(x: &FlexTensor) -> bool {
+    x.dtype() == DType::F32 && switched_on()
+}
 
 /// The values of a contiguous f32 tensor.
 pub(crate) fn slice(t: &FlexTensor) -> &[f32] {

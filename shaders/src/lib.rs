@@ -33,4 +33,4 @@ pub use ops::layer_norm::layer_norm;
 pub use ops::linear::linear;
 pub use ops::pointwise::pointwise;
 pub use ops::rms_norm_silu::{block_norm, rms_norm_silu};
-pub use proof::self_test;
+pub use proof::{self_test, switch_kernels};

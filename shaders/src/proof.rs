@@ -1,10 +1,11 @@
-//! Which wgpu devices have been seen to run our kernels rightly.
+//! Whether our kernels are wanted, and which wgpu devices have been seen to run them rightly.
 //!
 //! A kernel can be refused (a device that speaks SPIR-V or MSL), miscompiled (a driver bug) or simply wrong on hardware
 //! that nobody here owns. So every op starts on its plain body, and [`self_test`] promotes a device once the kernels
 //! agree with that body there.
 
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::DispatchDevice;
 use burn::backend::wgpu::CubeTensor;
@@ -32,9 +33,21 @@ enum Phase {
 
 static PROOF: RwLock<Proof> = RwLock::new(Proof { trying: Vec::new(), proven: Vec::new() });
 
+static SWITCHED_ON: AtomicBool = AtomicBool::new(true);
+
+/// Off: every op goes by its plain body on every device from now on, which is stock Burn. For comparison and for trouble;
+/// at first the kernels are on.
+pub fn switch_kernels(on: bool) {
+    SWITCHED_ON.store(on, Ordering::Relaxed);
+}
+
+pub(crate) fn switched_on() -> bool {
+    SWITCHED_ON.load(Ordering::Relaxed)
+}
+
 /// Whether the kernels may run where this tensor lives.
 pub(crate) fn proven(x: &CubeTensor) -> bool {
-    may_run(&x.device)
+    switched_on() && may_run(&x.device)
 }
 
 fn may_run(device: &Key) -> bool {
@@ -103,7 +116,7 @@ impl Drop for Trial {
 /// all agree, the kernels run there from now on.
 ///
 /// Devices without hand-written WGSL (flex) have nothing to prove and pass, and so do devices that have proven
-/// themselves. Of two calls at once for a device the first decides. Call it once, before generating or training; without
+/// themselves, and all where the kernels are [switched off](switch_kernels). Of two calls at once for a device the first decides. Call it once, before generating or training; without
 /// it every op still works, by its plain body.
 ///
 /// # Errors
@@ -111,7 +124,7 @@ impl Drop for Trial {
 pub async fn self_test(device: &Device) -> Result<(), String> {
     let device = device.clone().inner();
     let DispatchDevice::Cube(key) = device.as_dispatch() else { return Ok(()) };
-    if may_run(key) {
+    if !switched_on() || may_run(key) {
         return Ok(());
     }
     let Some(trial) = Trial::begin(key) else { return Ok(()) };

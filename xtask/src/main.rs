@@ -40,6 +40,9 @@ enum Task {
         /// Which; all that need no browser if it is left out
         #[arg(value_enum)]
         which: Option<bench::Which>,
+        /// Write the rows there: what, ours, other, ratio
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// The desktop app's window, on a display of its own
     Window,
@@ -52,8 +55,7 @@ fn main() -> ExitCode {
         Task::Test => test::gate(&root),
         Task::Tidy => tidy::run(&root),
         Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
-        Task::Bench { which: None } => bench::run_all(&root),
-        Task::Bench { which: Some(bench::Which::Web) } => web::bench(&root),
+        Task::Bench { which, json } => bench::run(&root, which, json.as_deref()),
         Task::Window => window::test(&root),
         Task::Web(args) => web::run(&root, &args),
     });

@@ -18,13 +18,19 @@ pub(crate) fn target_dir(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
+/// Says what is run.
+pub(crate) fn say(command: &Command) -> String {
+    let line = line(command);
+    eprintln!("\n$ {line}");
+    line
+}
+
 /// Says what is run and runs it, with its output on ours.
 ///
 /// # Errors
 /// The program is missing or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let line = line(command);
-    eprintln!("\n$ {line}");
+    let line = say(command);
     let status = command.status().with_context(|| format!("cannot start {line}"))?;
     if !status.success() {
         bail!("{line} failed ({status})");

@@ -235,7 +235,7 @@ impl Attend for CubeBackend {
 /// Whether the CPU kernels take these tensors.
 fn fits_cpu(inputs: &Inputs<Flex>) -> bool {
     let size = inputs.sizes();
-    inputs.q.dtype() == DType::F32 && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
+    cpu::serves(&inputs.q) && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
 }
 
 fn slices<'a>(size: &Sizes, inputs: &'a Inputs<Flex>) -> kernels::Inputs<'a> {

@@ -206,7 +206,7 @@ const MANY: usize = 4096;
 
 /// Whether the CPU kernels take these tensors.
 fn fits(x: &FloatTensor<Flex>) -> bool {
-    x.dtype() == DType::F32 && x.shape()[3].is_multiple_of(LANES)
+    cpu::serves(x) && x.shape()[3].is_multiple_of(LANES)
 }
 
 impl Conv3x3 for Flex {

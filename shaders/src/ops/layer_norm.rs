@@ -165,7 +165,7 @@ const VALUES: usize = 1 << 16;
 
 /// The norm by the CPU kernel, or by the plain body.
 fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTensor {
-    if x.dtype() != DType::F32 || x.shape().num_elements() == 0 {
+    if !cpu::serves(&x) || x.shape().num_elements() == 0 {
         return reference::<Flex>(x, gain, offset);
     }
     let [x, gain] = [x, gain].map(|t| t.to_contiguous());
@@ -197,7 +197,7 @@ impl LayerNorm for Flex {
         gain: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if x.dtype() != DType::F32 || x.shape().num_elements() == 0 {
+        if !cpu::serves(&x) || x.shape().num_elements() == 0 {
             return reference_backward::<Self>(x, gain, dy);
         }
         let [x, gain, dy] = [x, gain, dy].map(|t| t.to_contiguous());

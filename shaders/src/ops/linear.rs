@@ -113,7 +113,7 @@ const ROWS: usize = 64;
 fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let [outputs, inputs] = [weight.shape()[0], weight.shape()[1]];
     let whole = outputs.is_multiple_of(LANES) && (1..=MOST_WEIGHTS).contains(&(outputs * inputs));
-    x.dtype() == DType::F32 && weight.dtype() == DType::F32 && whole && x.shape()[0] <= MOST_ROWS
+    cpu::serves(x) && cpu::serves(weight) && whole && x.shape()[0] <= MOST_ROWS
 }
 
 /// The layer by the CPU kernel, or by the plain body.

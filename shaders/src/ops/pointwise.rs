@@ -96,7 +96,7 @@ impl Pointwise for Flex {
         let (c, o, hw) = (x.shape()[1], shape[1], shape[2] * shape[3]);
         let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS;
         let fits = small && shape.num_elements() > 0 && (1..=MOST_WEIGHTS).contains(&(c * o));
-        if x.dtype() != DType::F32 || !fits {
+        if !cpu::serves(&x) || !fits {
             return reference::<Self>(x, weight, bias);
         }
         let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());

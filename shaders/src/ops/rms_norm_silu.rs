@@ -245,7 +245,7 @@ const BLOCK: usize = 64;
 
 impl RmsNormSilu for Flex {
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
-        if x.dtype() != DType::F32 {
+        if !cpu::serves(&x) {
             return reference::<Self>(x, affine);
         }
         let [x, affine] = [x, affine].map(|t| t.to_contiguous());
@@ -264,7 +264,7 @@ impl RmsNormSilu for Flex {
         affine: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if x.dtype() != DType::F32 {
+        if !cpu::serves(&x) {
             return reference_backward::<Self>(x, affine, dy);
         }
         let [x, affine, dy] = [x, affine, dy].map(|t| t.to_contiguous());

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::test::native;
 use super::{build, folder};
+use crate::bench::rows;
 use crate::shell::{output, run, target_dir};
 use crate::system::browser;
 
-/// Prints a row per line. Compares with onnxruntime-web where $PYTHON (or python3) can export a U-Net.
-pub(crate) fn bench(root: &Path) -> Result<()> {
+/// The rows. Compares with onnxruntime-web where $PYTHON (or python3) can export a U-Net.
+pub(crate) fn bench(root: &Path) -> Result<Vec<Value>> {
     browser()?;
     let program = build::program(root)?;
     let firefall = native(root)?;
@@ -28,10 +29,10 @@ pub(crate) fn bench(root: &Path) -> Result<()> {
     let here = root.join("web/bench");
     build::packages(&here, "onnxruntime-web")?;
     build::packages(&root.join("web/tests"), "playwright-core")?;
-    run(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).env("FIREFALL", &firefall))
+    rows(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).env("FIREFALL", &firefall))
 }
 
-/// A model of the preset with the base U-Net that the reference can be, see `benches/peer.py`; weights of one step.
+/// A model of the preset with the base U-Net that the reference can be, see `benches/peers/peer.py`; weights of one step.
 fn train(firefall: &Path, scratch: &Path) -> Result<()> {
     let trained = |with: &[&str], out: &str| -> Result<()> {
         let mut train = Command::new(firefall);

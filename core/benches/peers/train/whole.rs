@@ -1,4 +1,4 @@
-//! Case `whole`: a step of the trainer itself.
+//! A step of the trainer itself.
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -6,11 +6,11 @@ use firefall_core::noise::{Purpose, Stream};
 use firefall_core::text::Tokenizer;
 use firefall_core::text::tokenizer_training::train_tokenizer;
 use firefall_core::train::TrainConfig;
-use firefall_core::train::optim::Method;
 use firefall_core::train::trainer::{Trainer, Words};
 use firefall_core::world::draw;
 
-use crate::{Run, Side, base, number, timed};
+use super::base;
+use crate::{Run, Side, number, timed};
 
 /// Captions the tokenizer is made from.
 const CAPTIONS: u64 = 2_000;
@@ -30,19 +30,23 @@ impl WholeSide {
         let caption = |i| draw(&mut Stream::new(config.seed, Purpose::Caption, i), mix).caption;
         let tokenizer = Tokenizer::from_bytes(&train_tokenizer((0..CAPTIONS).map(caption), config.vocabulary)?)?;
         let words = Words { tokenizer, max_len: config.model.text.max_len, frozen: None };
-        // By AdamW, as both sides of the comparison that this row is read beside.
-        let trainer = Trainer::new(config.seed, place.config, Some(&config.model.text), Method::Adamw, device);
+        let method = place.training.optim.method;
+        let trainer = Trainer::new(config.seed, place.config, Some(&config.model.text), method, device);
         Ok(Self { config, words, trainer })
     }
 }
 
 impl Side for WholeSide {
-    fn names(&self) -> (&'static str, String) {
-        ("whole", "firefall: U-Net, text encoder and data".to_owned())
+    fn name(&self) -> String {
+        "firefall: the trainer, with text encoder, data and Muon".to_owned()
+    }
+
+    fn is_compared(&self) -> bool {
+        false
     }
 
     fn steps(&mut self, count: usize) -> Result<Run> {
         let Self { config, words, trainer } = self;
-        timed(count, || number(trainer.step(config.seed, &base(config), words)?.loss))
+        timed(count, || number(trainer.step(config.seed, &base(config), words)?.loss), Ok)
     }
 }

@@ -1,20 +1,17 @@
-"""The other side of benches/train.rs: the same U-Net in imagen-pytorch, trained on the same batch.
+"""The other side of benches/peers: the same in imagen-pytorch, by PyTorch, on the same numbers.
 
-Recipe. Nothing has to be called by hand: `cargo bench --workspace --bench train` writes a folder with three files and
-starts `$PYTHON core/benches/peer.py <folder>` (python3 if PYTHON is not set), where that Python has torch and
+Recipe. Nothing has to be called by hand: `cargo bench --workspace --exclude xtask --bench peers` writes a folder and
+starts `$PYTHON core/benches/peers/peer.py <folder>` (python3 if PYTHON is not set), where that Python has torch and
 imagen-pytorch 2.1. The folder holds
 
-    task.json             the U-Net as our config says it, optimiser, average, threads, and for each of our parameters
-                          the keys under which imagen-pytorch may keep it
-    weights.safetensors   our first parameters, f32
-    batch.safetensors     input, target, c_noise, weight, tokens of a batch, f32
+    task.json             "task" (train, block, denoise), "threads", and what else that task wants: the U-Net as our
+                          config says it, and for each of our parameters the keys under which imagen-pytorch may keep it
+    weights.safetensors   our parameters, f32, where there is a U-Net
+    batch.safetensors     the inputs, f32
 
 The first line this program prints is a JSON object, {"missing": reason} or {"versions", "threads", "parameters"}. Then
-for each line it reads, a number of steps, it takes that many steps and prints {"seconds": [...], "losses": [...]}.
-It ends with its input.
-
-A step is what ours is: loss, backward, clipping by the global norm, AdamW, average. The whole batch goes through at
-once, on all threads, and AdamW is torch's fused one.
+for each line it reads, a number of steps, it takes that many steps and prints {"seconds": [...], "numbers": [...]},
+the second what each step computed, in one number. It ends with its input.
 """
 import sys
 
@@ -52,6 +49,7 @@ try:
     transformers.T5Config.from_pretrained = classmethod(_offline_config)
 
     from imagen_pytorch import Unet  # after the patch
+    from imagen_pytorch.imagen_pytorch import Block
     from imagen_pytorch.version import __version__ as IMAGEN_VERSION
     from safetensors.torch import load_file
 except ImportError as error:
@@ -63,7 +61,9 @@ def arguments(unet):
     """Our UnetConfig in the arguments of imagen-pytorch's Unet."""
     assert unet["middle_cross"] == {"heads": 8, "dim_head": 64}, "the middle's cross attention is fixed in the reference"
     text, levels, (stem, kernels) = unet["text"], unet["levels"], *unet["stem"].items()
-    assert text["pool"] is None, "a pool is not mapped"
+    pool = text["pool"]
+    mapped = dict(mean_latents=4, depth=2)
+    assert pool is None or all(pool[key] == value for key, value in mapped.items()), "a pool of another kind"
     stems = {
         "conv": lambda: dict(init_cross_embed=False, init_conv_kernel_size=kernels),
         "cross_embed": lambda: dict(init_cross_embed=True, init_cross_embed_kernel_sizes=tuple(kernels)),
@@ -86,7 +86,8 @@ def arguments(unet):
         learned_sinu_pos_emb_dim=unet["time_frequencies"] * 2,
         text_embed_dim=text["embed_dim"],
         max_text_len=text["max_len"],
-        attn_pool_text=False,
+        attn_pool_text=pool is not None,
+        attn_pool_num_latents=pool["latents"] if pool else 32,
         use_global_context_attn=unet["global_context"],
         scale_skip_connection=unet["scale_skips"],
         init_conv_to_final_conv_residual=unet["stem_to_end"],
@@ -97,7 +98,7 @@ def arguments(unet):
 
 
 def build(task, weights):
-    """The network with our parameters, and AdamW over it; what decays here decays there."""
+    """The network with our parameters, and these in groups: what decays here decays there."""
     net = Unet(**arguments(task["unet"])).train()
     params, groups = dict(net.named_parameters()), {True: [], False: []}
     for path, keys in task["keys"].items():
@@ -108,43 +109,97 @@ def build(task, weights):
             param.copy_(value.reshape(param.shape))
         groups[value.ndim >= 2 and "null" not in path].append(param)
     assert not params, f"without a value: {sorted(params)}"
-    optim = task["optim"]
+    return net, groups
+
+
+def rms(x):
+    return x.square().mean().sqrt().item()
+
+
+def train(task, batch, weights):
+    """Loss, backward, clipping by the global norm, AdamW, average, as ours. The whole batch goes through at once, on all
+    threads, and AdamW is torch's fused one."""
+    net, groups = build(task, weights)
+    optim, ema = task["optim"], task["ema"]
     adamw = torch.optim.AdamW(
         [dict(params=group, weight_decay=optim["weight_decay"] * decays) for decays, group in groups.items()],
         lr=optim["learning_rate"], betas=(optim["beta1"], optim["beta2"]), eps=optim["eps"], fused=True)
-    return net, adamw
+    params = list(net.parameters())
+    average = [param.detach().clone() for param in params]
+    mask = torch.ones(batch["tokens"].shape[:2], dtype=torch.bool)
+    taken = 0
+
+    def step():
+        nonlocal taken
+        output = net(batch["input"], batch["c_noise"], text_embeds=batch["tokens"], text_mask=mask)
+        error = (output - batch["target"]).square().flatten(1).mean(1)
+        loss = (error * batch["weight"]).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, optim["clip_norm"])
+        adamw.step()
+        adamw.zero_grad()
+        if taken % ema["update_every"] == 0:
+            torch._foreach_lerp_(average, [param.detach() for param in params], 1 - ema["beta"])
+        taken += 1
+        return loss.item()
+
+    return params, step, lambda loss: loss
+
+
+def block(task, batch, weights):
+    """Norm, SiLU and convolution of imagen-pytorch; with the gradients of all, where it is trained."""
+    net = Block(*batch["weight"].shape[:2])
+    named = {"norm.gamma": "gamma", "project.weight": "weight", "project.bias": "bias"}
+    net.load_state_dict({key: batch[name] for key, name in named.items()})
+    params = list(net.parameters())
+    if not task["training"]:
+        def forward():
+            with torch.no_grad():
+                return net(batch["x"])
+
+        return params, forward, rms
+
+    def step():
+        x = batch["x"].detach().requires_grad_()
+        return torch.autograd.grad((net(x) * batch["dy"]).sum(), [x, *params])
+
+    return params, step, lambda grads: sum(rms(grad) for grad in grads)
+
+
+def denoise(task, batch, weights):
+    """A step with guidance: two evaluations, as imagen-pytorch does it."""
+    net, _ = build(task, weights)
+    net.eval()
+    mask = torch.ones(batch["tokens"].shape[:2], dtype=torch.bool)
+    level = torch.full(batch["x"].shape[:1], task["level"])
+
+    def step():
+        with torch.no_grad():
+            return net.forward_with_cond_scale(
+                batch["x"], level, text_embeds=batch["tokens"], text_mask=mask, cond_scale=task["cond_scale"],
+                remove_parallel_component=False)
+
+    return list(net.parameters()), step, rms
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
     task = json.loads((folder / "task.json").read_text())
     torch.set_num_threads(task["threads"])
-    batch = load_file(folder / "batch.safetensors")
-    net, adamw = build(task, load_file(folder / "weights.safetensors"))
-    params = list(net.parameters())
-    average = [param.detach().clone() for param in params]
-    mask = torch.ones(batch["tokens"].shape[:2], dtype=torch.bool)
+    weights = folder / "weights.safetensors"
+    begin = dict(train=train, block=block, denoise=denoise)[task["task"]]
+    params, step, number = begin(
+        task, load_file(folder / "batch.safetensors"), load_file(weights) if weights.exists() else None)
     answer(versions=f"imagen-pytorch {IMAGEN_VERSION}, torch {torch.__version__}", threads=torch.get_num_threads(),
            parameters=sum(param.numel() for param in params))
-
-    taken = 0
     for line in sys.stdin:
-        seconds, losses = [], []
+        seconds, numbers = [], []
         for _ in range(int(line)):
             start = time.perf_counter()
-            output = net(batch["input"], batch["c_noise"], text_embeds=batch["tokens"], text_mask=mask)
-            error = (output - batch["target"]).square().flatten(1).mean(1)
-            loss = (error * batch["weight"]).mean()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(params, task["optim"]["clip_norm"])
-            adamw.step()
-            adamw.zero_grad()
-            if taken % task["ema"]["update_every"] == 0:
-                torch._foreach_lerp_(average, [param.detach() for param in params], 1 - task["ema"]["beta"])
-            taken += 1
-            losses.append(loss.item())
+            done = step()
             seconds.append(time.perf_counter() - start)
-        answer(seconds=seconds, losses=losses)
+            numbers.append(number(done))
+        answer(seconds=seconds, numbers=numbers)
 
 
 if __name__ == "__main__":

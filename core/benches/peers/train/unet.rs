@@ -1,4 +1,4 @@
-//! Case `unet`: the base U-Net alone, and the files from which `peer.py` makes the same.
+//! The base U-Net alone, and the files from which `peer.py` makes the same.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,11 +15,11 @@ use firefall_core::train::params::{Flat, Graph, gradients, replace, values};
 use firefall_core::train::trainer::{Networks, Trainer};
 use firefall_core::train::{StageTraining, TrainConfig};
 use firefall_core::unet::{Conditioning, TextInput, UnetConfig};
-use firefall_core::weights::save::Tensors;
-use firefall_core::weights::{Storage, keys, named, save};
 use serde::Serialize;
 
-use crate::{Run, Side, base, number, timed};
+use super::base;
+use crate::peer::{self, Peer, threads};
+use crate::{Run, Side, number, timed};
 
 /// The U-Net alone, in the way in which the trainer trains it.
 pub(crate) struct UnetSide {
@@ -54,7 +54,6 @@ impl UnetSide {
         let text = stage.unet.text.as_ref().context("the base stage has text")?;
         let tokens =
             Stream::new(config.seed, Purpose::Evaluation, 0).normals(training.batch * text.max_len * text.embed_dim);
-        let cores = std::thread::available_parallelism()?.get();
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let mut side = Self {
             trainer: Trainer::new(config.seed, &stage, None, training.optim.method, device),
@@ -63,7 +62,7 @@ impl UnetSide {
             examples,
             tokens,
             parts: Vec::new(),
-            pools: (0..cores).map(pool).collect::<Result<_, _>>()?,
+            pools: (0..threads()).map(pool).collect::<Result<_, _>>()?,
         };
         let (batch, micro) = (side.batch(), side.training.micro_batch);
         let ranges = (0..batch).step_by(micro).map(|start| start..(start + micro).min(batch));
@@ -108,14 +107,6 @@ impl UnetSide {
         self.stage.unet.text.as_ref().map_or([0, 0], |text| [text.max_len, text.embed_dim])
     }
 
-    pub(crate) fn threads(&self) -> usize {
-        self.pools.len()
-    }
-
-    pub(crate) fn parameters(&self) -> usize {
-        values(&self.trainer.networks).iter().map(|t| t.dims()[0]).sum()
-    }
-
     /// `Trainer::step` without data and text encoder.
     fn step(&mut self) -> Result<f64> {
         let params = values(&self.trainer.networks);
@@ -152,22 +143,21 @@ impl UnetSide {
         done.into_iter().map(|part| part.map_err(|_| anyhow::anyhow!("a micro-batch panicked"))).collect()
     }
 
-    /// What `peer.py` needs.
-    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+    /// The same in imagen-pytorch, before the first step.
+    pub(crate) fn peer(&self) -> Result<Option<Peer>> {
         let networks = &self.trainer.networks;
-        let task = Task {
+        let more = Task {
             unet: &self.stage.unet,
             optim: &self.training.optim,
             ema: &self.training.ema,
-            threads: self.pools.len(),
-            keys: named(&networks.unet).into_iter().map(|p| (p.path.clone(), keys::imagen_pytorch(&p.path))).collect(),
+            keys: peer::keys(&networks.unet),
         };
-        std::fs::write(folder.join("task.json"), serde_json::to_string_pretty(&task)?)?;
-        let metadata = BTreeMap::new();
-        let weights = pollster::block_on(save(&networks.unet, &metadata, Storage::F32, str::to_owned))?;
-        std::fs::write(folder.join("weights.safetensors"), weights)?;
+        Peer::start("train", more, peer::parameters(&networks.unet), |folder| self.write(folder))
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        peer::write_weights(&self.trainer.networks.unet, folder)?;
         let (b, side, [n, d]) = (self.batch(), self.side(), self.token_dims());
-        let mut tensors = Tensors::new(Storage::F32);
         let lists = [
             ("input", vec![b, 3, side, side], &self.examples.input),
             ("target", vec![b, 3, side, side], &self.examples.target),
@@ -175,21 +165,17 @@ impl UnetSide {
             ("weight", vec![b], &self.examples.weight),
             ("tokens", vec![b, n, d], &self.tokens),
         ];
-        for (key, shape, values) in lists {
-            let flat = Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &self.trainer.device);
-            pollster::block_on(tensors.add(key.to_owned(), shape, flat))?;
-        }
-        Ok(std::fs::write(folder.join("batch.safetensors"), tensors.assemble(&metadata))?)
+        peer::write_batch(lists, folder)
     }
 }
 
 impl Side for UnetSide {
-    fn names(&self) -> (&'static str, String) {
-        ("unet", "firefall: U-Net".to_owned())
+    fn name(&self) -> String {
+        "firefall".to_owned()
     }
 
     fn steps(&mut self, count: usize) -> Result<Run> {
-        timed(count, || self.step())
+        timed(count, || self.step(), Ok)
     }
 }
 
@@ -209,6 +195,5 @@ struct Task<'a> {
     unet: &'a UnetConfig,
     optim: &'a OptimConfig,
     ema: &'a EmaConfig,
-    threads: usize,
     keys: BTreeMap<String, Vec<String>>,
 }

@@ -1,0 +1,47 @@
+//! Group `train`: a step of training of the base U-Net.
+
+mod unet;
+mod whole;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use firefall_core::nn::attention::AttentionSize;
+use firefall_core::train::TrainConfig;
+use firefall_core::train::data::Place;
+
+use crate::stock::Stock;
+use crate::{Comparison, Side};
+use unet::UnetSide;
+use whole::WholeSide;
+
+pub(crate) fn comparisons() -> Result<Vec<Comparison>> {
+    let (config, device) = (config()?, Device::flex());
+    let unet = UnetSide::new(&config, &device)?;
+    let (batch, side) = (unet.batch(), unet.side());
+    let peer = unet.peer()?;
+    let mut sides: Vec<Box<dyn Side>> = vec![Box::new(unet), Box::new(Stock(UnetSide::new(&config, &device)?))];
+    if let Some(peer) = peer {
+        sides.push(Box::new(peer));
+    }
+    sides.push(Box::new(WholeSide::new(&device)?));
+    let what = format!("a step of training of the base U-Net, {batch} pictures of {side}x{side}");
+    Ok(vec![Comparison { what, steps: 8, pictures: Some(batch), sides }])
+}
+
+/// The preset with what both sides can have: the reference's middle has 8 heads of 64, its padding is null tokens, and a
+/// constant learning rate.
+fn config() -> Result<TrainConfig> {
+    let mut config = TrainConfig::preset("small").map_err(anyhow::Error::msg)?;
+    config.model.stages[0].unet.middle_cross = AttentionSize { heads: 8, dim_head: 64 };
+    config.model.stages[0].unet.coordinates = false;
+    let text = config.model.stages[0].unet.text.as_mut().context("a preset with text")?;
+    text.masked = false;
+    let optim = &mut config.stages[0].optim;
+    (optim.warmup, optim.final_share) = (1, 1.0);
+    Ok(config)
+}
+
+/// The base stage of a run.
+fn base(config: &TrainConfig) -> Place<'_> {
+    Place { index: 0, config: &config.model.stages[0], training: &config.stages[0], below: None, pictures: None }
+}
