@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use divan::Bencher;
-use firefall_shaders::{Keys, attend, conv3x3, layer_norm, linear, ops, pointwise, rms_norm_silu};
+use firefall_shaders::{Keys, attend, conv3x3, gelu, layer_norm, linear, ops, pointwise, rms_norm_silu, silu};
 
 fn main() {
     divan::main();
@@ -96,6 +96,30 @@ const PIXELS: [[usize; 4]; 3] = [[1, 128, 64, 16], [1, 96, 256, 8], [8, 128, 64,
 
 /// Tokens of the base model: rows, their width.
 const TOKENS: [[usize; 2]; 2] = [[512, 96], [2048, 128]];
+
+#[divan::bench(args = [1 << 12, 1 << 18])]
+fn gelu_ours(bencher: Bencher<'_, '_>, n: usize) {
+    let x = random([n]);
+    bencher.bench_local(|| gelu(x.clone()));
+}
+
+#[divan::bench(args = [1 << 12, 1 << 18])]
+fn gelu_stock(bencher: Bencher<'_, '_>, n: usize) {
+    let x = random([n]);
+    bencher.bench_local(|| activation::gelu(x.clone()));
+}
+
+#[divan::bench(args = [1 << 12, 1 << 18])]
+fn silu_ours(bencher: Bencher<'_, '_>, n: usize) {
+    let x = random([n]);
+    bencher.bench_local(|| silu(x.clone()));
+}
+
+#[divan::bench(args = [1 << 12, 1 << 18])]
+fn silu_stock(bencher: Bencher<'_, '_>, n: usize) {
+    let x = random([n]);
+    bencher.bench_local(|| activation::silu(x.clone()));
+}
 
 fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>) -> Tensor<2> {
     let x = x.clone() - x.mean_dim(1);

@@ -3,7 +3,6 @@
 //! The arithmetic is written over `[f32; 8]`, which the compiler turns into AVX2, NEON or wasm simd128. On x86-64 the
 //! entry points are compiled a second time with AVX2 and FMA and chosen at run time.
 
-use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Shape, TensorData};
 
@@ -54,10 +53,15 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * f32::from_bits((t.to_bits() << 23).wrapping_add(Exp::ONE))
 }
 
-/// Logistic sigmoid.
+/// Shares and slopes below this are as good as 0, and are it. The least that [`exp`] gives is so small that times almost
+/// anything it is subnormal, and so is what comes of that; a processor takes a hundred times as long for such numbers.
+pub(crate) const LEAST: f32 = 1e-20;
+
+/// Logistic sigmoid, 0 where it is less than [`LEAST`].
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let s = 1.0 / (1.0 + exp(-x));
+    if s < LEAST { 0.0 } else { s }
 }
 
 /// Calls `f(i, a_i, b_i)` for the i-th chunk of both slices, on all cores where there are threads.

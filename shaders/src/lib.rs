@@ -27,6 +27,7 @@ mod proof;
 mod vector;
 
 pub use kernel::{ALL, Kernel};
+pub use ops::activation::{gelu, silu};
 pub use ops::attend::{Keys, attend};
 pub use ops::conv3x3::conv3x3;
 pub use ops::layer_norm::layer_norm;

@@ -3,7 +3,9 @@
 //! Elsewhere an array, which becomes AVX2 or NEON where the function around it was compiled for that; in a browser two
 //! vectors of simd128, written with intrinsics.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
+
+use crate::cpu;
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 use array as lanes;
@@ -47,17 +49,36 @@ impl Eight {
         Self(lanes::max(self.0, other.0))
     }
 
+    /// The lesser one of each pair.
+    #[inline(always)]
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self(lanes::min(self.0, other.0))
+    }
+
     /// [`crate::cpu::exp`].
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
         Self(lanes::exp(self.0))
     }
 
-    /// `x / (1 + exp(-x))`.
+    /// What is less than [`cpu::LEAST`] is 0; of what is not negative.
+    #[inline(always)]
+    pub(crate) fn or_nothing(self) -> Self {
+        // In this order, so that what is no number stays none.
+        Self::splat(0.0).max(self - Self::splat(cpu::LEAST))
+    }
+
+    /// [`cpu::sigmoid`].
+    #[inline(always)]
+    pub(crate) fn sigmoid(self) -> Self {
+        let one = Self::splat(1.0);
+        (one / (one + (Self::splat(0.0) - self).exp())).or_nothing()
+    }
+
+    /// `x sigmoid(x)`.
     #[inline(always)]
     pub(crate) fn silu(self) -> Self {
-        let one = Self::splat(1.0);
-        Self(lanes::div(self.0, (one + (Self::splat(0.0) - self).exp()).0))
+        self * self.sigmoid()
     }
 
     /// The lanes.
@@ -75,6 +96,15 @@ impl Mul for Eight {
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self(lanes::mul(self.0, other.0))
+    }
+}
+
+impl Div for Eight {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(lanes::div(self.0, other.0))
     }
 }
 
@@ -163,6 +193,15 @@ mod array {
     }
 
     #[inline(always)]
+    pub(super) fn min(a: Lanes, b: Lanes) -> Lanes {
+        let mut lanes = a;
+        for l in 0..8 {
+            lanes[l] = if a[l] < b[l] { a[l] } else { b[l] };
+        }
+        lanes
+    }
+
+    #[inline(always)]
     pub(super) fn exp(a: Lanes) -> Lanes {
         let mut lanes = a;
         for lane in &mut lanes {
@@ -244,6 +283,11 @@ mod simd128 {
     #[inline(always)]
     pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
         [f32x4_pmax(b[0], a[0]), f32x4_pmax(b[1], a[1])]
+    }
+
+    #[inline(always)]
+    pub(super) fn min(a: Lanes, b: Lanes) -> Lanes {
+        [f32x4_pmin(b[0], a[0]), f32x4_pmin(b[1], a[1])]
     }
 
     #[inline(always)]

@@ -1,7 +1,8 @@
 //! Halving and doubling of maps.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use firefall_shaders::silu;
 
 use super::Init;
 use super::conv::Conv2d;
@@ -90,7 +91,7 @@ impl PixelShuffleUpsample {
     /// - x: `[b, c_in, h, w]`
     /// - output: `[b, c_out, 2 h, 2 w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        depth_to_space(activation::silu(self.conv.forward(x)))
+        depth_to_space(silu(self.conv.forward(x)))
     }
 }
 

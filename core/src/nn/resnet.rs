@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
+use firefall_shaders::silu;
 
 use super::Init;
 use super::attention::cross::CrossAttention;
@@ -61,7 +62,7 @@ impl GlobalContext {
         // The pixels are transposed, not the attention: with the gradient of a softmax transposed, Burn 0.22.1's fusion
         // computes another one on wgpu.
         let mean = attention.matmul(x.reshape([b, c, h * w]).swap_dims(1, 2)).reshape([b, c, 1, 1]);
-        activation::sigmoid(self.expand.forward(activation::silu(self.squeeze.forward(mean))))
+        activation::sigmoid(self.expand.forward(silu(self.squeeze.forward(mean))))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Transformer blocks over the pixels of a map.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use firefall_shaders::gelu;
 
 use super::Init;
 use super::attention::self_attn::SelfAttention;
@@ -33,7 +34,7 @@ impl FeedForward {
     /// # Shapes
     /// - x, output: `[b, n, d]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let hidden = activation::gelu(self.linear_in.forward(self.norm_in.forward(x)));
+        let hidden = gelu(self.linear_in.forward(self.norm_in.forward(x)));
         self.linear_out.forward(self.norm_out.forward(hidden))
     }
 }

@@ -145,8 +145,8 @@ mod tests {
         }
         let flat = |x: Tensor<3>| x.flatten(0, 2);
         // Entries are about 0.07.
-        close(&flat(newton_schulz(x.clone())), &flat(expected.clone()), 1e-4);
-        close(&flat(newton_schulz(x.swap_dims(1, 2))), &flat(expected.swap_dims(1, 2)), 1e-4);
+        close(&flat(newton_schulz(x.clone())), &flat(expected.clone()), 5e-4);
+        close(&flat(newton_schulz(x.swap_dims(1, 2))), &flat(expected.swap_dims(1, 2)), 5e-4);
     }
 
     #[test]

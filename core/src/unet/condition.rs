@@ -1,7 +1,8 @@
 //! What a U-Net is told: noise levels, text, a smaller picture.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use firefall_shaders::silu;
 
 use super::config::UnetConfig;
 use crate::nn::Init;
@@ -96,7 +97,7 @@ impl TimeEmbedding {
     /// - level: `[b]`
     /// - output: vector `[b, d_time]`, tokens `[b, time_tokens, d_cond]`
     pub fn forward(&self, level: Tensor<1>, token_dim: usize) -> (Tensor<2>, Tensor<3>) {
-        let hidden = activation::silu(self.hidden.forward(self.features.forward(level)));
+        let hidden = silu(self.hidden.forward(self.features.forward(level)));
         let tokens = self.tokens.forward(hidden.clone());
         let [b, width] = tokens.dims();
         (self.cond.forward(hidden), tokens.reshape([b, width / token_dim, token_dim]))
@@ -147,7 +148,7 @@ impl TextEmbedding {
             Some(null) => self.filled(tokens, mask, null.val()),
             None => masked(tokens, mask),
         };
-        let hidden = self.out.forward(activation::silu(self.hidden.forward(self.norm.forward(mean))));
+        let hidden = self.out.forward(silu(self.hidden.forward(self.norm.forward(mean))));
         let keep = text.keep.clone().unsqueeze_dim::<2>(1);
         let null_hidden = self.null_hidden.val().unsqueeze::<2>();
         (hidden * keep.clone() + null_hidden * (-keep + 1.0), context)

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData};
+use firefall_shaders::silu;
 
 use super::condition::{Conditioning, TextEmbedding, TimeEmbedding, Told};
 use super::config::{Stem, UnetConfig};
@@ -202,7 +203,7 @@ impl Unet {
         if let Some(more) = &told.tokens {
             tokens = Tensor::cat(vec![tokens, more.clone()], 1);
         }
-        Condition { time: activation::silu(time), tokens: Context { tokens, mask: told.mask.clone() } }
+        Condition { time: silu(time), tokens: Context { tokens, mask: told.mask.clone() } }
     }
 
     /// The last map beside the maps of all levels and the stem's, as far as the config asks.

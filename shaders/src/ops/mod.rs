@@ -1,5 +1,6 @@
 //! One file per op.
 
+pub mod activation;
 pub mod attend;
 pub mod conv3x3;
 pub mod layer_norm;

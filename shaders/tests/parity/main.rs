@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
 
+mod activations;
 mod maps;
 mod tokens;
 
@@ -52,12 +53,14 @@ fn wgpu() -> Device {
 
 #[test]
 fn flex_agrees_with_the_plain_formula() {
+    activations::check(&Device::flex());
     maps::check(&Device::flex());
     tokens::check(&Device::flex());
 }
 
 #[test]
 fn flex_gradients_agree_with_autodiff() {
+    activations::check_gradients(&Device::flex());
     maps::check_gradients(&Device::flex());
     tokens::check_gradients(&Device::flex());
 }
@@ -66,6 +69,8 @@ fn flex_gradients_agree_with_autodiff() {
 #[test]
 fn wgpu_agrees_before_and_after_the_self_test() {
     let device = wgpu();
+    activations::check(&device);
+    activations::check_gradients(&device);
     maps::check(&device);
     tokens::check(&device);
     pollster::block_on(self_test(&device)).unwrap();

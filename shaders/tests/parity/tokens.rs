@@ -303,4 +303,11 @@ fn what_is_masked_has_no_say() {
         values(attend(case.q(device), Keys { kv, mask, ..case.keys(device) }, case.scales(device)))
     };
     assert_eq!(y(0.5), y(-70.0));
+    // Not even one that is nearly 0, which would be subnormal, and slow in all that comes of it.
+    let mask = Some(Tensor::from_data([[0f32, 1.0]], device));
+    let keys = Keys { mask, ..case.keys(device) };
+    let (_, dkv, ..) =
+        ops::attend::backward(case.q(device), keys, case.scales(device), tensor([1, 5, 16], 3.3, device));
+    let dkv = values(dkv);
+    assert!(dkv[..case.d * 2].iter().all(|&v| v == 0.0) && dkv[case.d * 2..].iter().all(|&v| v != 0.0), "{dkv:?}");
 }

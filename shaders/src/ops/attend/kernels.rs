@@ -159,7 +159,7 @@ fn shares<const FMA: bool>(size: &Sizes, queries: &Queries, keys: &Keys) -> Vec<
         let highest = Eight::splat(highest.lanes().into_iter().fold(f32::NEG_INFINITY, f32::max));
         let mut sum = Eight::splat(0.0);
         for p in p.chunks_exact_mut(LANES) {
-            let share = (Eight::load(p) - highest).exp();
+            let share = (Eight::load(p) - highest).exp().or_nothing();
             share.store(p);
             sum = sum + share;
         }
