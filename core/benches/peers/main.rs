@@ -2,8 +2,9 @@
 //!
 //! | group | what is done | against |
 //! | --- | --- | --- |
-//! | `train` | a step of training of the base U-Net of the preset `small`: loss, backward, clip, optimiser, average | imagen-pytorch, stock Burn; and a step of the trainer itself |
-//! | `block` | norm, SiLU and convolution 3x3 of a map: forward, and forward with all gradients | imagen-pytorch |
+//! | `train` | a step of training of the base U-Net of the preset `small`: loss, backward, clip, optimiser, average | imagen-pytorch, stock Burn |
+//! | `train` | a step of the trainer itself at the shipped model: scenes, captions, text encoder and Muon too | stock Burn |
+//! | `block` | norm, SiLU and convolution 3x3 of a map: forward, and forward with all gradients | imagen-pytorch, stock Burn |
 //! | `denoise` | a guided step of `unet1` in the README of imagen-pytorch | imagen-pytorch |
 //! | `wgpu` | a convolution 3x3 on the default GPU, lavapipe where there is none: forward, and with its gradients | stock Burn |
 //!
@@ -74,11 +75,6 @@ trait Side {
     /// For people.
     fn name(&self) -> String;
 
-    /// Whether it does what ours does, so that a ratio says something.
-    fn is_compared(&self) -> bool {
-        true
-    }
-
     /// The seconds of each of `count` steps, and what each computed.
     fn steps(&mut self, count: usize) -> Result<Run>;
 }
@@ -121,7 +117,6 @@ fn rms<const D: usize>(tensor: Tensor<D>) -> Result<f64> {
 /// A side with the numbers of its first steps, the seconds of the others, and the medians of rounds.
 struct Measured {
     name: String,
-    compared: bool,
     numbers: Vec<f64>,
     seconds: Vec<f64>,
     rounds: Vec<f64>,
@@ -135,7 +130,7 @@ fn compare(comparison: Comparison, options: &Options) -> Result<()> {
     for side in &mut sides {
         let numbers = side.steps(WARM_UP)?.numbers;
         let (seconds, rounds) = (Vec::new(), Vec::new());
-        runs.push(Measured { name: side.name(), compared: side.is_compared(), numbers, seconds, rounds });
+        runs.push(Measured { name: side.name(), numbers, seconds, rounds });
     }
     for _ in 0..options.rounds {
         for (side, measured) in sides.iter_mut().zip(&mut runs) {
@@ -152,7 +147,7 @@ fn compare(comparison: Comparison, options: &Options) -> Result<()> {
         println!("  {name:<56} {:>9.2} ms a step{rate}", middle * 1e3);
     }
     let (ours, others) = runs.split_first().context("a comparison has our side")?;
-    for other in others.iter().filter(|other| other.compared) {
+    for other in others {
         row(&what, ours, other)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Group `train`: a step of training of the base U-Net.
 
+mod shipped;
 mod unet;
-mod whole;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
@@ -11,8 +11,8 @@ use firefall_core::train::data::Place;
 
 use crate::stock::Stock;
 use crate::{Comparison, Side};
+use shipped::ShippedSide;
 use unet::UnetSide;
-use whole::WholeSide;
 
 pub(crate) fn comparisons() -> Result<Vec<Comparison>> {
     let (config, device) = (config()?, Device::flex());
@@ -23,9 +23,13 @@ pub(crate) fn comparisons() -> Result<Vec<Comparison>> {
     if let Some(peer) = peer {
         sides.push(Box::new(peer));
     }
-    sides.push(Box::new(WholeSide::new(&device)?));
     let what = format!("a step of training of the base U-Net, {batch} pictures of {side}x{side}");
-    Ok(vec![Comparison { what, steps: 8, pictures: Some(batch), sides }])
+    let fresh = Comparison { what, steps: 8, pictures: Some(batch), sides };
+    let whole = ShippedSide::new(&device)?;
+    let (batch, stock) = (whole.batch(), Stock(ShippedSide::new(&device)?));
+    let what = format!("a step of the trainer at the shipped base and its text encoder, {batch} pictures");
+    let sides: Vec<Box<dyn Side>> = vec![Box::new(whole), Box::new(stock)];
+    Ok(vec![fresh, Comparison { what, steps: 8, pictures: Some(batch), sides }])
 }
 
 /// The preset with what both sides can have: the reference's middle has 8 heads of 64, its padding is null tokens, and a
