@@ -47,11 +47,19 @@ pub(crate) fn empty_beside(x: &CubeTensor, shape: Shape) -> CubeTensor {
     CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, handle, x.dtype)
 }
 
-/// A few zeros beside `x`, for a binding that nobody reads. There is one such tensor a device, so it goes to one binding of
-/// a launch.
+/// A few zeros beside `x`, for a binding that nobody reads.
 pub(crate) fn nothing_beside(x: &CubeTensor) -> CubeTensor {
-    let handle = constant(x, &[0; 4]);
-    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), Shape::new([4]), handle, DType::F32)
+    zeros_beside(x, 4)
+}
+
+/// Others, for a second such binding of a launch: none may have what another one has.
+pub(crate) fn nothing_more_beside(x: &CubeTensor) -> CubeTensor {
+    zeros_beside(x, 8)
+}
+
+fn zeros_beside(x: &CubeTensor, count: usize) -> CubeTensor {
+    let handle = constant(x, &vec![0; count]);
+    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), Shape::new([count]), handle, DType::F32)
 }
 
 /// The devices' small buffers by what they hold.

@@ -170,12 +170,13 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
     // Output channels for the kernels with shared memory and for that without.
     let weights =
         |o: usize| (Tensor::<4>::from_data(TensorData::new(wave(o * 45, 0.5), [o, 5, 3, 3]), device), row(o, 0.9));
-    let ((weight, bias), (few, few_bias)) = (weights(17), weights(6));
+    let ((weight, bias), (few, few_bias), square) = (weights(17), weights(6), weights(5));
     // So many patches that the kernel for large maps runs; the one for small maps runs on the other.
     let wide = Tensor::<4>::from_data(TensorData::new(wave(5 * 90 * 91, 0.2), [1, 5, 90, 91]), device);
     let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 17 * 9 * 15, 2.1), [2, 17, 9, 15]), device);
     let both = Some(Tensor::<2>::from_data(TensorData::new(wave(2 * 10, 0.3), [2, 10]), device));
     let whole = Tensor::<4>::from_data(TensorData::new(wave(2 * 8 * 68, 0.6), [2, 8, 4, 17]), device);
+    let five = Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 68, 0.8), [2, 5, 4, 17]), device);
     let narrow = Tensor::<4>::from_data(TensorData::new(wave(5 * 8, 1.3), [5, 8, 1, 1]), device);
     let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
@@ -186,9 +187,11 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
         ("rms_norm_silu da", read(da).await?),
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
         ("conv3x3 to few channels", read(conv3x3::conv3x3(map(0.1), few, few_bias)).await?),
+        ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0, square.1, map(0.4))).await?),
         ("conv3x3 of a large map", read(conv3x3::conv3x3(wide, weight.clone(), bias)).await?),
         ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
-        ("pointwise", read(pointwise::pointwise(whole, narrow, row(5, 0.4))).await?),
+        ("pointwise", read(pointwise::pointwise(whole.clone(), narrow.clone(), row(5, 0.4))).await?),
+        ("pointwise onto a map", read(pointwise::pointwise_onto(whole, narrow, row(5, 0.4), five)).await?),
     ])
 }
 
@@ -200,9 +203,14 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
         Tensor::<3>::from_data(TensorData::new(wave(b * n * d, phase), [b, n, d]), device)
     };
     let x = || table([37, 20], 0.1);
+    let three = |phase| tokens([2, 35, 20], phase);
+    let pixels = Tensor::<4>::from_data(TensorData::new(wave(2 * 20 * 35, 0.9), [2, 20, 5, 7]), device);
     let mut answers = vec![
         ("linear", read(linear::linear(x(), table([35, 20], 0.5), None)).await?),
         ("linear with a bias", read(linear::linear(x(), table([35, 20], 0.5), Some(row(35, 0.9)))).await?),
+        ("linear onto rows", read(linear::linear_onto(x(), table([35, 20], 0.5), table([37, 35], 0.2))).await?),
+        ("layer_norm onto tokens", read(layer_norm::layer_norm_onto(three(0.1), row(20, 0.3), three(0.6))).await?),
+        ("layer_norm onto a map", read(layer_norm::layer_norm_onto_map(three(0.1), row(20, 0.3), pixels)).await?),
         ("layer_norm", read(layer_norm::layer_norm(x(), row(20, 0.3), None)).await?),
         ("layer_norm with an offset", read(layer_norm::layer_norm(x(), row(20, 0.3), Some(row(20, 0.7)))).await?),
     ];

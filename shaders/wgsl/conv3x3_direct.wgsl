@@ -31,7 +31,7 @@ fn store_row(spot: Patch, o: u32, row: u32, sums: mat4x4<f32>) {
     for (var k = 0u; k < min(4u, o_n - o); k++) {
         let to = ((spot.image * o_n + o + k) * params[3] + line) * params[4] + spot.left;
         for (var i = 0u; i < min(4u, params[4] - spot.left); i++) {
-            y[to + i] = sums[i][k] + bias[o + k];
+            store(to + i, o + k, sums[i][k]);
         }
     }
 }

@@ -1,4 +1,4 @@
-// The linear layer: rows times the transposed weights, bias.
+// The linear layer: rows times the transposed weights, bias, and what it is added to.
 // Twin: shaders/src/ops/linear.rs::reference
 //
 // A thread makes four rows of four outputs and reads both operands straight from memory, four inputs a vector: 64
@@ -7,8 +7,9 @@
 @group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;       // (rows, inputs / 4)
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;  // (outputs, inputs / 4)
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;          // (outputs); anything where there is none
-@group(0) @binding(3) var<storage, read_write> params: array<u32>;        // rows, outputs, inputs / 4, 1 with a bias
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;             // (rows, outputs)
+@group(0) @binding(3) var<storage, read_write> onto: array<f32>;          // (rows, outputs); anything where there is none
+@group(0) @binding(4) var<storage, read_write> params: array<u32>;        // rows, outputs, inputs / 4, 1 with a bias, 1 with onto
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;             // (rows, outputs)
 
 const ROWS: u32 = 8u;     // groups of four rows of a workgroup
 const OUTPUTS: u32 = 8u;  // groups of four outputs of a workgroup
@@ -24,6 +25,7 @@ fn store(row: u32, o: u32, sums: vec4<f32>) {
     for (var i = 0u; i < min(4u, outputs - o); i++) {
         var v = sums[i];
         if (params[3] != 0u) { v += bias[o + i]; }
+        if (params[4] != 0u) { v += onto[row * outputs + o + i]; }
         y[row * outputs + o + i] = v;
     }
 }

@@ -1,4 +1,4 @@
-// The 1x1 convolution: at every pixel the weights times its channels, bias; NCHW, f32.
+// The 1x1 convolution: at every pixel the weights times its channels, bias, and what it is added to; NCHW, f32.
 // Twin: shaders/src/ops/pointwise.rs::reference
 //
 // A thread makes four output channels of four pixels, from vectors of four pixels and of four weights: 64 multiply-adds
@@ -6,14 +6,22 @@
 @group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;       // (b, c, hw / 4)
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;  // (o, c / 4)
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;          // (o)
-@group(0) @binding(3) var<storage, read_write> params: array<u32>;        // b, c / 4, o, hw / 4
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;       // (b, o, hw / 4)
+@group(0) @binding(3) var<storage, read_write> onto: array<vec4<f32>>;    // (b, o, hw / 4); anything where there is none
+@group(0) @binding(4) var<storage, read_write> params: array<u32>;        // b, c / 4, o, hw / 4, 1 with onto
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;       // (b, o, hw / 4)
 
 const PIXELS: u32 = 16u;  // groups of four pixels of a workgroup
 const OUTPUTS: u32 = 4u;  // groups of four output channels of a workgroup
 
 fn add(sum: vec4<f32>, w: vec4<f32>, v: mat4x4<f32>) -> vec4<f32> {
     return fma(vec4<f32>(w.x), v[0], fma(vec4<f32>(w.y), v[1], fma(vec4<f32>(w.z), v[2], fma(vec4<f32>(w.w), v[3], sum))));
+}
+
+fn store(o: u32, to: u32, sums: vec4<f32>) {
+    if (o >= params[2]) { return; }
+    var v = sums + bias[o];
+    if (params[4] != 0u) { v += onto[to]; }
+    y[to] = v;
 }
 
 @compute @workgroup_size(64, 1, 1)
@@ -40,8 +48,8 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         sums3 = add(sums3, weight[outputs_at.w + k], v);
     }
     let to = (group.z * outputs + o) * pixels + pixel;
-    y[to] = sums0 + bias[o];
-    if (o + 1u < outputs) { y[to + pixels] = sums1 + bias[o + 1u]; }
-    if (o + 2u < outputs) { y[to + 2u * pixels] = sums2 + bias[o + 2u]; }
-    if (o + 3u < outputs) { y[to + 3u * pixels] = sums3 + bias[o + 3u]; }
+    store(o, to, sums0);
+    store(o + 1u, to + pixels, sums1);
+    store(o + 2u, to + 2u * pixels, sums2);
+    store(o + 3u, to + 3u * pixels, sums3);
 }

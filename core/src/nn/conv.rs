@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use firefall_shaders::{conv3x3, pointwise};
+use firefall_shaders::{conv3x3, conv3x3_onto, pointwise, pointwise_onto};
 
 use super::Init;
 
@@ -59,6 +59,17 @@ impl Conv2d {
                 let [stride, padding] = [[self.stride; 2], [self.padding; 2]];
                 conv2d(x, weight, Some(bias), ConvOptions::new(stride, padding, [1, 1], 1))
             }
+        }
+    }
+
+    /// [`forward`](Self::forward) plus `onto`, which has the shape of its output.
+    pub fn forward_onto(&self, x: Tensor<4>, onto: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let [.., kernel, _] = weight.dims();
+        match (kernel, self.stride) {
+            (1, 1) => pointwise_onto(x, weight, bias, onto),
+            (3, 1) => conv3x3_onto(x, weight, bias, onto),
+            _ => self.forward(x) + onto,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use firefall_shaders::linear;
+use firefall_shaders::{linear, linear_onto};
 
 use super::Init;
 
@@ -42,5 +42,17 @@ impl Linear {
     /// - output: `[.., d_out]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// [`forward`](Self::forward) plus `onto`, the end of a branch beside it.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_in]`
+    /// - onto, output: `[.., d_out]`
+    pub fn forward_onto<const D: usize>(&self, x: Tensor<D>, onto: Tensor<D>) -> Tensor<D> {
+        match self.bias {
+            Some(_) => self.forward(x) + onto,
+            None => linear_onto(x, self.weight.val(), onto),
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use firefall_shaders::{block_norm, layer_norm};
+use firefall_shaders::{block_norm, layer_norm, layer_norm_onto, layer_norm_onto_map};
 
 use super::Init;
+use super::transformer::to_map;
 
 /// RMS norm over channels: `x / max(|x|, 1e-12) * sqrt(c) * gamma` at every pixel.
 #[derive(Module, Debug)]
@@ -58,5 +59,29 @@ impl LayerNorm {
     /// - x, output: `[.., d]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         layer_norm(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// [`forward`](Self::forward) plus `onto`, the end of a branch beside it.
+    ///
+    /// # Shapes
+    /// - x, onto, output: `[b, n, d]`
+    pub fn forward_onto(&self, x: Tensor<3>, onto: Tensor<3>) -> Tensor<3> {
+        match self.bias {
+            Some(_) => self.forward(x) + onto,
+            None => layer_norm_onto(x, self.weight.val(), onto),
+        }
+    }
+
+    /// The same where `onto` is a map, of whose pixels the tokens are.
+    ///
+    /// # Shapes
+    /// - x: `[b, h w, d]`
+    /// - onto, output: `[b, d, h, w]`
+    pub fn forward_onto_map(&self, x: Tensor<3>, onto: Tensor<4>) -> Tensor<4> {
+        let [_, _, h, w] = onto.dims();
+        match self.bias {
+            Some(_) => onto + to_map(self.forward(x), [h, w]),
+            None => layer_norm_onto_map(x, self.weight.val(), onto),
+        }
     }
 }

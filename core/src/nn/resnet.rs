@@ -10,7 +10,6 @@ use super::attention::{AttentionSize, Context};
 use super::conv::Conv2d;
 use super::linear::Linear;
 use super::norm::ChanRmsNorm;
-use super::transformer::to_tokens;
 
 /// RMS norm, scale-shift, SiLU, convolution 3x3.
 #[derive(Module, Debug)]
@@ -31,6 +30,11 @@ impl Block {
     /// - output: `[b, c_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>) -> Tensor<4> {
         self.conv.forward(self.norm.forward_silu(x, scale_shift))
+    }
+
+    /// [`forward`](Self::forward) plus `onto`, which has the shape of its output.
+    pub fn forward_onto(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>, onto: Tensor<4>) -> Tensor<4> {
+        self.conv.forward_onto(self.norm.forward_silu(x, scale_shift), onto)
     }
 }
 
@@ -113,18 +117,16 @@ impl ResnetBlock {
         };
         let mut h = self.block1.forward(x.clone(), None);
         if let (Some(cross), Some(cond)) = (&self.cross_attn, cond) {
-            // Added as a map, so that no copy is made of either.
-            let [b, c, height, width] = h.dims();
-            let pixels = h.clone().reshape([b, c, height * width]);
-            h = (pixels + cross.forward(to_tokens(h), cond).swap_dims(1, 2)).reshape([b, c, height, width]);
+            h = cross.forward(h, cond);
         }
-        h = self.block2.forward(h, scale_shift);
-        if let Some(gca) = &self.gca {
-            h = h.clone() * gca.forward(h);
-        }
-        match &self.res_conv {
-            Some(conv) => h + conv.forward(x),
-            None => h + x,
+        match (&self.gca, &self.res_conv) {
+            (None, None) => self.block2.forward_onto(h, scale_shift, x),
+            (None, Some(conv)) => conv.forward_onto(x, self.block2.forward(h, scale_shift)),
+            (Some(gca), conv) => {
+                let h = self.block2.forward(h, scale_shift);
+                let x = conv.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x.clone()));
+                h.clone() * gca.forward(h) + x
+            }
         }
     }
 }

@@ -31,11 +31,13 @@ impl FeedForward {
         }
     }
 
+    /// With its residual.
+    ///
     /// # Shapes
     /// - x, output: `[b, n, d]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let hidden = gelu(self.linear_in.forward(self.norm_in.forward(x)));
-        self.linear_out.forward(self.norm_out.forward(hidden))
+        let hidden = gelu(self.linear_in.forward(self.norm_in.forward(x.clone())));
+        self.linear_out.forward_onto(self.norm_out.forward(hidden), x)
     }
 }
 
@@ -78,8 +80,7 @@ impl Transformer {
         let [_, _, h, w] = x.dims();
         let mut x = to_tokens(x);
         for layer in &self.layers {
-            x = layer.attn.forward(x.clone(), context) + x;
-            x = layer.ff.forward(x.clone()) + x;
+            x = layer.ff.forward(layer.attn.forward(x, context));
         }
         to_map(x, [h, w])
     }

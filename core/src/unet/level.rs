@@ -107,7 +107,7 @@ impl Down {
         skips.push(x.clone());
         match (&self.post, &self.widen) {
             (Some(post), _) => post.forward(x),
-            (_, Some(widen)) => widen.conv3.forward(x.clone()) + widen.conv1.forward(x),
+            (_, Some(widen)) => widen.conv1.forward_onto(x.clone(), widen.conv3.forward(x)),
             _ => x,
         }
     }

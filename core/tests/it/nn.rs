@@ -11,7 +11,7 @@ use firefall_core::nn::embedding::LearnedSinusoidal;
 use firefall_core::nn::norm::{ChanRmsNorm, LayerNorm};
 use firefall_core::nn::resample::{Downsample, NearestUpsample, PixelShuffleUpsample, enlarge_nearest};
 use firefall_core::nn::resnet::{Block, GlobalContext, ResnetBlock, ResnetOptions};
-use firefall_core::nn::transformer::{FeedForward, Transformer};
+use firefall_core::nn::transformer::{FeedForward, Transformer, to_map, to_tokens};
 
 use crate::support::Golden;
 
@@ -112,8 +112,10 @@ fn self_attention() {
     let (golden, device) = open("nn_attention");
     let layer = golden.fill(SelfAttention::new(&mut Init::blank(&device), 12, SIZE, Some(10)), BARE);
     let x: Tensor<3> = golden.input("x", &device);
-    golden.check("plain", layer.forward(x.clone(), None));
-    golden.check("context", layer.forward(x, Some(&golden.input::<3>("context", &device).into())));
+    // The reference adds the residual outside.
+    golden.check("plain", layer.forward(x.clone(), None) - x.clone());
+    let context = golden.input::<3>("context", &device).into();
+    golden.check("context", layer.forward(x.clone(), Some(&context)) - x);
 }
 
 /// Without its mask: padding reaches these layers as learned null tokens.
@@ -121,7 +123,11 @@ fn self_attention() {
 fn cross_attention() {
     let (golden, device) = open("nn_cross_attention");
     let layer = golden.fill(CrossAttention::new(&mut Init::blank(&device), 12, 10, SIZE), BARE);
-    golden.check("y", layer.forward(golden.input("x", &device), &golden.input::<3>("context", &device).into()));
+    let x: Tensor<3> = golden.input("x", &device);
+    // The reference has no map here, and adds the residual outside.
+    let map = to_map(x.clone(), [x.dims()[1], 1]);
+    let y = layer.forward(map, &golden.input::<3>("context", &device).into());
+    golden.check("y", to_tokens(y) - x);
 }
 
 /// Without its mask, as above; the whole resampler is part of `unet_base`.
@@ -136,7 +142,8 @@ fn perceiver_attention() {
 fn feed_forward() {
     let (golden, device) = open("nn_feed_forward");
     let layer = golden.fill(FeedForward::new(&mut Init::blank(&device), 12, 2.0), ["a.ff.", "a.1."]);
-    golden.check("y", layer.forward(golden.input("x", &device)));
+    let x: Tensor<3> = golden.input("x", &device);
+    golden.check("y", layer.forward(x.clone()) - x);
 }
 
 #[test]

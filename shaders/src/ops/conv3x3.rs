@@ -21,7 +21,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kept::{Order, kept};
 use crate::kernel::{self, Kernel};
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch, nothing_beside};
 use crate::proof::proven;
 
 mod kernels;
@@ -43,6 +43,14 @@ pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     let [o, ..] = weight.dims();
     assert_eq!(weight.dims(), [o, x.dims()[1], 3, 3], "conv3x3: weight must be [o, c, 3, 3] of the input");
     Tensor::from_dispatch(Dispatch::conv3x3(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
+}
+
+/// [`conv3x3`] plus `onto`, which has the shape of its output.
+#[must_use]
+pub fn conv3x3_onto(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, onto: Tensor<4>) -> Tensor<4> {
+    assert_eq!(weight.dims(), [onto.dims()[1], x.dims()[1], 3, 3], "conv3x3: weight must be [o, c, 3, 3]");
+    let [x, weight, onto] = [x, weight, onto].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::conv3x3_onto(x, weight, bias.into_dispatch(), onto))
 }
 
 /// The gradient of [`conv3x3`] with respect to its input.
@@ -84,6 +92,17 @@ pub trait Conv3x3: Backend {
     #[fusion(dtype = x, shape = output_shape(x, weight))]
     fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::conv2d(x, weight, Some(bias), options())
+    }
+
+    /// See [`conv3x3_onto`].
+    #[fusion(dtype = x, shape = onto)]
+    fn conv3x3_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::conv3x3(x, weight, bias), onto)
     }
 
     /// See [`backward_input`].
@@ -171,7 +190,13 @@ fn tile([b, c, h, w]: [usize; 4], o: usize, lanes: u32) -> Option<(Tile, [usize;
 type Places = [usize; 3];
 
 /// The convolution of `x` by a WGSL kernel; nothing if none can be launched.
-fn on_gpu(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor, places: Places) -> Option<CubeTensor> {
+fn on_gpu(
+    x: &CubeTensor,
+    weight: &CubeTensor,
+    bias: &CubeTensor,
+    onto: Option<&CubeTensor>,
+    places: Places,
+) -> Option<CubeTensor> {
     let o = bias.meta.shape()[0];
     let mut shape = x.meta.shape().clone();
     let [b, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
@@ -183,20 +208,35 @@ fn on_gpu(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor, places: Places
     shape[1] = o;
     let y = empty_beside(&x, shape);
     let [outputs, inputs, turned] = places;
-    launch(tile.kernel(), count, &[&x, &weight, &bias], &[b, c, o, h, w, outputs, inputs, turned], &[&y]);
+    let params = [b, c, o, h, w, outputs, inputs, turned, onto.is_some().into()];
+    let onto = onto.map_or_else(|| nothing_beside(&x), |onto| into_contiguous(onto.clone()));
+    launch(tile.kernel(), count, &[&x, &weight, &bias, &onto], &params, &[&y]);
     Some(y)
 }
 
 impl Conv3x3 for CubeBackend {
     fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         let c = x.meta.shape()[1];
-        on_gpu(&x, &weight, &bias, [c * 9, 9, 0]).unwrap_or_else(|| Self::conv2d(x, weight, Some(bias), options()))
+        let y = on_gpu(&x, &weight, &bias, None, [c * 9, 9, 0]);
+        y.unwrap_or_else(|| Self::conv2d(x, weight, Some(bias), options()))
+    }
+
+    fn conv3x3_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let c = x.meta.shape()[1];
+        let y = on_gpu(&x, &weight, &bias, Some(&onto), [c * 9, 9, 0]);
+        y.unwrap_or_else(|| Self::float_add(Self::conv2d(x, weight, Some(bias), options()), onto))
     }
 
     fn conv3x3_dx(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
         let c = x.meta.shape()[1];
         let none = Self::float_zeros(Shape::new([c]), &dy.device, FloatDType::F32);
-        on_gpu(&dy, &weight, &none, [9, c * 9, 1]).unwrap_or_else(|| Self::conv2d_x_backward(x, weight, dy, options()))
+        let dx = on_gpu(&dy, &weight, &none, None, [9, c * 9, 1]);
+        dx.unwrap_or_else(|| Self::conv2d_x_backward(x, weight, dy, options()))
     }
 }
 

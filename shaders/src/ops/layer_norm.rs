@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
@@ -9,7 +10,9 @@ use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES, Lane};
 use crate::kernel;
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
+use crate::launch::{
+    CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
+};
 use crate::proof::proven;
 
 /// Added to the variance before its root.
@@ -33,6 +36,31 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, offset: Option<
         Some(offset) => Dispatch::layer_norm_affine(x, gain, offset.into_dispatch()),
         None => Dispatch::layer_norm_gain(x, gain),
     };
+    Tensor::<3>::from_dispatch(y).reshape(shape)
+}
+
+/// [`layer_norm`] without an offset, plus `onto`: the end of a branch beside it.
+///
+/// # Shapes
+/// - x, onto, output: `[b, n, d]`
+/// - gain: `[d]`
+#[must_use]
+pub fn layer_norm_onto(x: Tensor<3>, gain: Tensor<1>, onto: Tensor<3>) -> Tensor<3> {
+    let [x, onto] = [x, onto].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::layer_norm_onto(x, gain.into_dispatch(), onto))
+}
+
+/// The same where `onto` is a map: the tokens go back to the pixels that they are of.
+///
+/// # Shapes
+/// - x: `[b, h w, d]`
+/// - gain: `[d]`
+/// - onto, output: `[b, d, h, w]`
+#[must_use]
+pub fn layer_norm_onto_map(x: Tensor<3>, gain: Tensor<1>, onto: Tensor<4>) -> Tensor<4> {
+    let shape = onto.dims();
+    let onto = onto.reshape([shape[0], shape[1], shape[2] * shape[3]]);
+    let y = Dispatch::layer_norm_onto_map(x.into_dispatch(), gain.into_dispatch(), onto.into_dispatch());
     Tensor::<3>::from_dispatch(y).reshape(shape)
 }
 
@@ -65,6 +93,22 @@ pub trait LayerNorm: Backend {
     #[fusion(dtype = x, shape = x)]
     fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::<Self>(x, gain, None)
+    }
+
+    /// See [`layer_norm_onto`].
+    #[fusion(dtype = x, shape = x)]
+    fn layer_norm_onto(x: FloatTensor<Self>, gain: FloatTensor<Self>, onto: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(Self::layer_norm_gain(x, gain), onto)
+    }
+
+    /// See [`layer_norm_onto_map`]; `onto` is `[b, d, n]`.
+    #[fusion(dtype = x, shape = onto)]
+    fn layer_norm_onto_map(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(onto, Self::float_swap_dims(Self::layer_norm_gain(x, gain), 1, 2))
     }
 
     /// See [`backward`].
@@ -127,20 +171,40 @@ fn groups(rows: usize, width: usize) -> Option<[usize; 3]> {
     (elements > 0 && u32::try_from(elements).is_ok() && count <= MOST_GROUPS).then_some([count, 1, 1])
 }
 
-/// The norm by the WGSL kernel, or by the plain body.
-fn on_gpu(x: CubeTensor, gain: CubeTensor, offset: Option<CubeTensor>) -> CubeTensor {
+/// What the WGSL kernel adds the norm to.
+enum Onto {
+    Nothing,
+    Tokens(CubeTensor),
+    /// `[b, d, n]`, and so is then the output.
+    Map(CubeTensor),
+}
+
+/// The norm by the WGSL kernel; nothing if it cannot be launched.
+fn on_gpu(x: &CubeTensor, gain: &CubeTensor, offset: Option<&CubeTensor>, onto: &Onto) -> Option<CubeTensor> {
     let shape = x.meta.shape().clone();
-    let (rows, width) = (shape[0] * shape[1], shape[2]);
-    let count = groups(rows, width).filter(|_| x.dtype == DType::F32 && proven(&x));
-    let Some(count) = count else { return reference::<CubeBackend>(x, gain, offset) };
-    let gain = into_contiguous(gain);
+    let [b, n, width] = [shape[0], shape[1], shape[2]];
+    let count = groups(b * n, width).filter(|_| x.dtype == DType::F32 && proven(x))?;
+    let gain = into_contiguous(gain.clone());
     let with_offset = usize::from(offset.is_some());
-    let offset = offset.map_or_else(|| nothing_beside(&x), into_contiguous);
-    let y = empty_beside(&x, shape.clone());
-    let strides = x.meta.strides();
-    let params = [rows, shape[1], width, strides[0], strides[1], strides[2], with_offset];
-    launch(kernel::LAYER_NORM, count, &[&x, &gain, &offset], &params, &[&y]);
-    y
+    let offset = offset.map_or_else(|| nothing_beside(x), |offset| into_contiguous(offset.clone()));
+    let strides = |t: &CubeTensor| [t.meta.strides()[0], t.meta.strides()[1], t.meta.strides()[2]];
+    let (beside, shape, [image, row, step], to) = match onto {
+        Onto::Nothing => (nothing_more_beside(x), shape, [0; 3], [n * width, width, 1]),
+        Onto::Tokens(onto) => (onto.clone(), shape, strides(onto), [n * width, width, 1]),
+        Onto::Map(onto) => {
+            let [image, channel, pixel] = strides(onto);
+            (onto.clone(), onto.meta.shape().clone(), [image, pixel, channel], [n * width, 1, n])
+        }
+    };
+    let with_onto = usize::from(!matches!(onto, Onto::Nothing));
+    let y = empty_beside(x, shape);
+    let from = strides(x);
+    let params = [
+        &[b * n, n, width, from[0], from[1], from[2], with_offset][..],
+        &[with_onto, image, row, step, to[0], to[1], to[2]],
+    ];
+    launch(kernel::LAYER_NORM, count, &[x, &gain, &offset, &beside], &params.concat(), &[&y]);
+    Some(y)
 }
 
 impl LayerNorm for CubeBackend {
@@ -149,11 +213,26 @@ impl LayerNorm for CubeBackend {
         gain: FloatTensor<Self>,
         offset: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        on_gpu(x, gain, Some(offset))
+        let y = on_gpu(&x, &gain, Some(&offset), &Onto::Nothing);
+        y.unwrap_or_else(|| reference::<Self>(x, gain, Some(offset)))
     }
 
     fn layer_norm_gain(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
-        on_gpu(x, gain, None)
+        on_gpu(&x, &gain, None, &Onto::Nothing).unwrap_or_else(|| reference::<Self>(x, gain, None))
+    }
+
+    fn layer_norm_onto(x: FloatTensor<Self>, gain: FloatTensor<Self>, onto: FloatTensor<Self>) -> FloatTensor<Self> {
+        let y = on_gpu(&x, &gain, None, &Onto::Tokens(onto.clone()));
+        y.unwrap_or_else(|| Self::float_add(reference::<Self>(x, gain, None), onto))
+    }
+
+    fn layer_norm_onto_map(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let y = on_gpu(&x, &gain, None, &Onto::Map(onto.clone()));
+        y.unwrap_or_else(|| Self::float_add(onto, Self::float_swap_dims(reference::<Self>(x, gain, None), 1, 2)))
     }
 }
 

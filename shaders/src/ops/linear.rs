@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
@@ -10,7 +11,9 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kept::{Order, kept};
 use crate::kernel;
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
+use crate::launch::{
+    CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
+};
 use crate::product::{Product, transposed};
 use crate::proof::proven;
 
@@ -36,6 +39,21 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
     Tensor::<2>::from_dispatch(y).reshape(shape)
 }
 
+/// `y = x W^T + onto`, a layer without bias that ends a branch beside `onto`.
+///
+/// # Shapes
+/// - x: `[.., d_in]`
+/// - weight: `[d_out, d_in]`
+/// - onto, output: `[.., d_out]`
+#[must_use]
+pub fn linear_onto<const D: usize>(x: Tensor<D>, weight: Tensor<2>, onto: Tensor<D>) -> Tensor<D> {
+    let (shape, [d_out, d_in]) = (onto.dims(), weight.dims());
+    let rows = shape.iter().product::<usize>() / d_out;
+    let (x, onto) = (x.reshape([rows, d_in]), onto.reshape([rows, d_out]));
+    let y = Dispatch::linear_onto(x.into_dispatch(), weight.into_dispatch(), onto.into_dispatch());
+    Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
 fn output_shape(x: &Shape, weight: &Shape) -> Shape {
     Shape::new([x[0], weight[0]])
 }
@@ -53,6 +71,12 @@ pub trait Linear: Backend {
     #[fusion(dtype = x, shape = output_shape(x, weight))]
     fn linear_no_bias(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::<Self>(x, weight, None)
+    }
+
+    /// See [`linear_onto`].
+    #[fusion(dtype = x, shape = onto)]
+    fn linear_onto(x: FloatTensor<Self>, weight: FloatTensor<Self>, onto: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(Self::linear_no_bias(x, weight), onto)
     }
 }
 
@@ -80,25 +104,36 @@ fn groups([rows, outputs, inputs]: [usize; 3]) -> Option<[usize; 3]> {
 }
 
 /// The layer by the WGSL kernel, or by the plain body.
-fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>) -> CubeTensor {
+fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, onto: Option<CubeTensor>) -> CubeTensor {
     let [rows, inputs, outputs] = [x.meta.shape()[0], x.meta.shape()[1], weight.meta.shape()[0]];
     let count = groups([rows, outputs, inputs]).filter(|_| x.dtype == DType::F32 && proven(&x));
-    let Some(count) = count else { return reference::<CubeBackend>(x, weight, bias) };
+    let Some(count) = count else {
+        let y = reference::<CubeBackend>(x, weight, bias);
+        return match onto {
+            Some(onto) => CubeBackend::float_add(y, onto),
+            None => y,
+        };
+    };
     let [x, weight] = [x, weight].map(into_contiguous);
-    let with_bias = usize::from(bias.is_some());
+    let params = [rows, outputs, inputs / 4, bias.is_some().into(), onto.is_some().into()];
     let bias = bias.map_or_else(|| nothing_beside(&x), into_contiguous);
+    let onto = onto.map_or_else(|| nothing_more_beside(&x), into_contiguous);
     let y = empty_beside(&x, Shape::new([rows, outputs]));
-    launch(kernel::LINEAR, count, &[&x, &weight, &bias], &[rows, outputs, inputs / 4, with_bias], &[&y]);
+    launch(kernel::LINEAR, count, &[&x, &weight, &bias, &onto], &params, &[&y]);
     y
 }
 
 impl Linear for CubeBackend {
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        on_gpu(x, weight, Some(bias))
+        on_gpu(x, weight, Some(bias), None)
     }
 
     fn linear_no_bias(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        on_gpu(x, weight, None)
+        on_gpu(x, weight, None, None)
+    }
+
+    fn linear_onto(x: FloatTensor<Self>, weight: FloatTensor<Self>, onto: FloatTensor<Self>) -> FloatTensor<Self> {
+        on_gpu(x, weight, None, Some(onto))
     }
 }
 
@@ -116,50 +151,57 @@ fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     cpu::serves(x) && cpu::serves(weight) && whole && x.shape()[0] <= MOST_ROWS
 }
 
-/// The layer by the CPU kernel, or by the plain body.
-fn on_cpu(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-    if !fits(&x, &weight) {
-        return reference::<Flex>(x, weight, bias);
-    }
+/// What the sums of a layer begin with.
+enum Start {
+    Nothing,
+    /// `[d_out]`.
+    Bias(FlexTensor),
+    /// `[rows, d_out]`.
+    Onto(FlexTensor),
+}
+
+/// The layer by the CPU kernel, for what [`fits`].
+fn on_cpu(x: FlexTensor, weight: FlexTensor, start: Start) -> FlexTensor {
     let [x, weight] = [x, weight].map(|t| t.to_contiguous());
-    let bias = bias.map(|t| t.to_contiguous());
     let (rows, inputs, outputs) = (x.shape()[0], x.shape()[1], weight.shape()[0]);
     let turned = kept(&weight, Order::Transposed, |weight| transposed(weight, inputs));
-    let mut y = vec![0f32; rows * outputs];
+    let (mut y, add) = match start {
+        Start::Nothing => (vec![0f32; rows * outputs], false),
+        Start::Bias(bias) => (cpu::slice(&bias.to_contiguous()).repeat(rows), true),
+        Start::Onto(onto) => (cpu::slice(&onto.to_contiguous()).to_vec(), true),
+    };
     cpu::for_chunks(&mut y, ROWS * outputs, |i, y| {
-        let x = &cpu::slice(&x)[i * ROWS * inputs..];
-        rows_of(x, [inputs, outputs], &turned, bias.as_ref().map(cpu::slice), y);
+        rows_of(&cpu::slice(&x)[i * ROWS * inputs..], [inputs, outputs], &turned, add, y);
     });
     cpu::tensor(y, Shape::new([rows, outputs]))
 }
 
 cpu::multiversion! {
-    fn rows_of(x: &[f32], sizes: [usize; 2], turned: &[f32], bias: Option<&[f32]>, y: &mut [f32]) = rows_of_body
+    fn rows_of(x: &[f32], sizes: [usize; 2], turned: &[f32], add: bool, y: &mut [f32]) = rows_of_body
 }
 
 #[inline(always)]
-fn rows_of_body<const FMA: bool>(
-    x: &[f32],
-    [inputs, outputs]: [usize; 2],
-    turned: &[f32],
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    if let Some(bias) = bias {
-        for y in y.chunks_exact_mut(outputs) {
-            y.copy_from_slice(bias);
-        }
-    }
-    Product { a: x, strides: [inputs, 1], b: turned, n: outputs, add: bias.is_some() }.into::<FMA>(y);
+fn rows_of_body<const FMA: bool>(x: &[f32], [inputs, outputs]: [usize; 2], turned: &[f32], add: bool, y: &mut [f32]) {
+    Product { a: x, strides: [inputs, 1], b: turned, n: outputs, add }.into::<FMA>(y);
 }
 
 impl Linear for Flex {
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        on_cpu(x, weight, Some(bias))
+        if !fits(&x, &weight) {
+            return reference::<Self>(x, weight, Some(bias));
+        }
+        on_cpu(x, weight, Start::Bias(bias))
     }
 
     fn linear_no_bias(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        on_cpu(x, weight, None)
+        if fits(&x, &weight) { on_cpu(x, weight, Start::Nothing) } else { reference::<Self>(x, weight, None) }
+    }
+
+    fn linear_onto(x: FloatTensor<Self>, weight: FloatTensor<Self>, onto: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !fits(&x, &weight) {
+            return Self::float_add(reference::<Self>(x, weight, None), onto);
+        }
+        on_cpu(x, weight, Start::Onto(onto))
     }
 }
 

@@ -1,13 +1,16 @@
 //! The 1x1 convolution: a linear layer over the channels of every pixel.
 
 use burn::Tensor;
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::CubeTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
 use crate::kernel;
-use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
+use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::ops::linear::linear;
 use crate::product::Product;
 use crate::proof::proven;
@@ -29,6 +32,18 @@ pub fn pointwise(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> 
     Tensor::from_dispatch(Dispatch::pointwise(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
 }
 
+/// [`pointwise`] plus `onto`, which has the shape of its output.
+#[must_use]
+pub fn pointwise_onto(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, onto: Tensor<4>) -> Tensor<4> {
+    let [_, c, h, w] = x.dims();
+    assert_eq!(weight.dims(), [onto.dims()[1], c, 1, 1], "pointwise: weight must be [o, c, 1, 1] of input and output");
+    if h * w == 1 {
+        return pointwise(x, weight, bias) + onto;
+    }
+    let [x, weight, onto] = [x, weight, onto].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::pointwise_onto(x, weight, bias.into_dispatch(), onto))
+}
+
 fn output_shape(x: &Shape, weight: &Shape) -> Shape {
     let mut shape = x.clone();
     shape[1] = weight[0];
@@ -42,6 +57,17 @@ pub trait Pointwise: Backend {
     #[fusion(dtype = x, shape = output_shape(x, weight))]
     fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::<Self>(x, weight, bias)
+    }
+
+    /// See [`pointwise_onto`].
+    #[fusion(dtype = x, shape = onto)]
+    fn pointwise_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::pointwise(x, weight, bias), onto)
     }
 }
 
@@ -70,16 +96,38 @@ fn groups([b, c, o, hw]: [usize; 4]) -> Option<[usize; 3]> {
     (in_reach && whole && count.iter().all(|&n| n <= MOST_GROUPS)).then_some(count)
 }
 
+/// The convolution by the WGSL kernel, or by the plain body.
+fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, onto: Option<CubeTensor>) -> CubeTensor {
+    let shape = output_shape(x.meta.shape(), weight.meta.shape());
+    let (b, c, o, hw) = (shape[0], x.meta.shape()[1], shape[1], shape[2] * shape[3]);
+    let count = groups([b, c, o, hw]).filter(|_| x.dtype == DType::F32 && proven(&x));
+    let Some(count) = count else {
+        let y = reference::<CubeBackend>(x, weight, bias);
+        return match onto {
+            Some(onto) => CubeBackend::float_add(y, onto),
+            None => y,
+        };
+    };
+    let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
+    let params = [b, c / 4, o, hw / 4, onto.is_some().into()];
+    let onto = onto.map_or_else(|| nothing_beside(&x), into_contiguous);
+    let y = empty_beside(&x, shape);
+    launch(kernel::POINTWISE, count, &[&x, &weight, &bias, &onto], &params, &[&y]);
+    y
+}
+
 impl Pointwise for CubeBackend {
     fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let shape = output_shape(x.meta.shape(), weight.meta.shape());
-        let (b, c, o, hw) = (shape[0], x.meta.shape()[1], shape[1], shape[2] * shape[3]);
-        let count = groups([b, c, o, hw]).filter(|_| x.dtype == DType::F32 && proven(&x));
-        let Some(count) = count else { return reference::<Self>(x, weight, bias) };
-        let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
-        let y = empty_beside(&x, shape);
-        launch(kernel::POINTWISE, count, &[&x, &weight, &bias], &[b, c / 4, o, hw / 4], &[&y]);
-        y
+        on_gpu(x, weight, bias, None)
+    }
+
+    fn pointwise_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        on_gpu(x, weight, bias, Some(onto))
     }
 }
 
@@ -90,30 +138,49 @@ const MOST_PIXELS: usize = if cfg!(target_arch = "wasm32") { 1 << 24 } else { 25
 /// Output channels of a task.
 const ROWS: usize = 32;
 
+/// The convolution by the CPU kernel, or by the plain body.
+fn on_cpu(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, onto: Option<FlexTensor>) -> FlexTensor {
+    let shape = output_shape(&x.shape(), &weight.shape());
+    let (c, o, hw) = (x.shape()[1], shape[1], shape[2] * shape[3]);
+    let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS;
+    let fits = small && shape.num_elements() > 0 && (1..=MOST_WEIGHTS).contains(&(c * o));
+    if !cpu::serves(&x) || !fits {
+        let y = reference::<Flex>(x, weight, bias);
+        return match onto {
+            Some(onto) => Flex::float_add(y, onto),
+            None => y,
+        };
+    }
+    let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
+    let (x, weight, bias) = (cpu::slice(&x), cpu::slice(&weight), cpu::slice(&bias));
+    let none = || vec![0f32; shape.num_elements()];
+    let mut y = onto.map_or_else(none, |onto| cpu::slice(&onto.to_contiguous()).to_vec());
+    // A task is some channels where these tile the output, and one image where they do not.
+    let rows = if o.is_multiple_of(ROWS) { ROWS } else { o };
+    cpu::for_chunks(&mut y, rows * hw, |i, y| {
+        let (image, first) = (i * rows / o, i * rows % o);
+        channels(&x[image * c * hw..][..c * hw], &weight[first * c..], &bias[first..], y);
+    });
+    cpu::tensor(y, shape)
+}
+
 impl Pointwise for Flex {
     fn pointwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let shape = output_shape(&x.shape(), &weight.shape());
-        let (c, o, hw) = (x.shape()[1], shape[1], shape[2] * shape[3]);
-        let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS;
-        let fits = small && shape.num_elements() > 0 && (1..=MOST_WEIGHTS).contains(&(c * o));
-        if !cpu::serves(&x) || !fits {
-            return reference::<Self>(x, weight, bias);
-        }
-        let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
-        let (x, weight, bias) = (cpu::slice(&x), cpu::slice(&weight), cpu::slice(&bias));
-        let mut y = vec![0f32; shape.num_elements()];
-        // A task is some channels where these tile the output, and one image where they do not.
-        let rows = if o.is_multiple_of(ROWS) { ROWS } else { o };
-        cpu::for_chunks(&mut y, rows * hw, |i, y| {
-            let (image, first) = (i * rows / o, i * rows % o);
-            channels(&x[image * c * hw..][..c * hw], &weight[first * c..], &bias[first..], y);
-        });
-        cpu::tensor(y, shape)
+        on_cpu(x, weight, bias, None)
+    }
+
+    fn pointwise_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        onto: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        on_cpu(x, weight, bias, Some(onto))
     }
 }
 
 cpu::multiversion! {
-    /// Some channels of one image, as many as `y` has.
+    /// Some channels of one image, as many as `y` has, added to what is there.
     fn channels(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) = channels_body
 }
 
@@ -122,7 +189,7 @@ fn channels_body<const FMA: bool>(x: &[f32], weight: &[f32], bias: &[f32], y: &m
     let inputs = weight.len() / bias.len();
     let n = x.len() / inputs;
     for (y, &bias) in y.chunks_exact_mut(n).zip(bias) {
-        y.fill(bias);
+        y.iter_mut().for_each(|y| *y += bias);
     }
     Product { a: weight, strides: [inputs, 1], b: x, n, add: true }.into::<FMA>(y);
 }

@@ -1,7 +1,7 @@
 //! The ops over maps.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{block_norm, conv3x3, ops, pointwise, rms_norm_silu};
+use firefall_shaders::{block_norm, conv3x3, conv3x3_onto, ops, pointwise, pointwise_onto, rms_norm_silu};
 
 use super::{close, difference, tensor, values, wave};
 
@@ -58,6 +58,24 @@ pub(crate) fn check(device: &Device) {
     check_shapes(device);
     check_convolutions(device);
     check_pointwise(device);
+    check_onto(device);
+}
+
+/// Beside a branch: the same and a sum, also onto a view.
+fn check_onto(device: &Device) {
+    for (shape, o) in CONVOLUTIONS {
+        let [b, c, h, w] = shape;
+        let (x, bias) = (|| tensor(shape, 0.3, device), || tensor([o], 2.0, device));
+        let weight = |k| tensor([o, c, k, k], 1.1, device);
+        for onto in [tensor([b, o, h, w], 0.9, device), tensor([o, b, h, w], 0.9, device).swap_dims(0, 1)] {
+            let got = values(conv3x3_onto(x(), weight(3), bias(), onto.clone()));
+            let want = values(conv3x3(x(), weight(3), bias()) + onto.clone());
+            close(&format!("conv3x3_onto {shape:?} to {o}"), &got, &want);
+            let got = values(pointwise_onto(x(), weight(1), bias(), onto.clone()));
+            let want = values(pointwise(x(), weight(1), bias()) + onto);
+            close(&format!("pointwise_onto {shape:?} to {o}"), &got, &want);
+        }
+    }
 }
 
 fn check_shapes(device: &Device) {

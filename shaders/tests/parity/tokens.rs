@@ -1,7 +1,7 @@
 //! The ops over tokens.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{Keys, attend, layer_norm, linear, ops};
+use firefall_shaders::{Keys, attend, layer_norm, layer_norm_onto, layer_norm_onto_map, linear, linear_onto, ops};
 
 use super::{close, difference, tensor, values, wave};
 
@@ -123,7 +123,33 @@ fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>, offset: Option<Tensor<1>>) ->
 }
 
 /// Every op on `device`; what is right is known from the CPU.
+/// Beside a branch: the same and a sum, also onto a view and from one.
+fn check_onto(device: &Device) {
+    for [rows, outputs, inputs] in LAYERS {
+        let (x, weight) = (|| tensor([rows, inputs], 0.3, device), || tensor([outputs, inputs], 1.1, device));
+        for onto in [tensor([rows, outputs], 0.9, device), tensor([outputs, rows], 0.9, device).swap_dims(0, 1)] {
+            let (got, want) = (linear_onto(x(), weight(), onto.clone()), linear(x(), weight(), None) + onto);
+            close(&format!("linear_onto {rows} x {outputs} x {inputs}"), &values(got), &values(want));
+        }
+    }
+    for [rows, width] in ROWS {
+        let gain = || tensor([width], 1.1, device);
+        let view = || tensor([2, width, rows], 0.7, device).swap_dims(1, 2);
+        for x in [tensor([2, rows, width], 0.3, device), view()] {
+            let what = |op: &str| format!("{op} {rows} x {width}");
+            let want = layer_norm(x.clone(), gain(), None) + view();
+            let got = layer_norm_onto(x.clone(), gain(), view());
+            close(&what("layer_norm_onto"), &values(got), &values(want));
+            let onto = tensor([2, width, 1, rows], 0.9, device);
+            let norm = layer_norm(x.clone(), gain(), None).swap_dims(1, 2).reshape([2, width, 1, rows]);
+            let got = layer_norm_onto_map(x, gain(), onto.clone());
+            close(&what("layer_norm_onto_map"), &values(got), &values(norm + onto));
+        }
+    }
+}
+
 pub(crate) fn check(device: &Device) {
+    check_onto(device);
     let flex = &Device::flex();
     for [rows, outputs, inputs] in LAYERS {
         let x = |device: &Device| tensor([rows, inputs], 0.3, device);

@@ -1,12 +1,19 @@
-// What every kernel of the 3x3 convolution shares: stride 1, zero padding 1, bias; NCHW, f32.
+// What every kernel of the 3x3 convolution shares: stride 1, zero padding 1, bias, and what it is added to; NCHW, f32.
 //
 // The maps of all images are cut into patches of 4 x 4 pixels, numbered along rows, then down, then over images. A patch
 // is computed from 6 x 6 inputs. A thread keeps 4 output channels of one patch in registers, 64 sums.
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;       // (b, c, h, w)
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;  // 3x3 for every pair of channels
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;    // (o)
-@group(0) @binding(3) var<storage, read_write> params: array<u32>;  // b, c, o, h, w, then see Weights
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;       // (b, o, h, w)
+@group(0) @binding(3) var<storage, read_write> onto: array<f32>;    // (b, o, h, w); anything where there is none
+@group(0) @binding(4) var<storage, read_write> params: array<u32>;  // b, c, o, h, w, then see Weights, then 1 with onto
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;       // (b, o, h, w)
+
+fn store(to: u32, o: u32, sum: f32) {
+    var v = sum + bias[o];
+    if (params[8] != 0u) { v += onto[to]; }
+    y[to] = v;
+}
 
 // Where the 3x3 weights of a pair of channels lie. The gradient of the input is the same convolution with channels
 // exchanged and the window turned by half a circle.

@@ -80,7 +80,7 @@ fn store_row(lane: u32, group: vec2<u32>, row: u32, sums: mat4x4<f32>) {
         if (spot.image < params[0] && line < h && column < w) {
             let o = (group.y * QUADS + i / (PATCHES * 4u)) * 4u;
             for (var k = 0u; k < min(4u, max(o, o_n) - o); k++) {
-                y[((spot.image * o_n + o + k) * h + line) * w + column] = sum[k] + bias[o + k];
+                store(((spot.image * o_n + o + k) * h + line) * w + column, o + k, sum[k]);
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{AttentionSize, Context, QkScale};
 use crate::nn::Init;
 use crate::nn::linear::Linear;
 use crate::nn::norm::LayerNorm;
+use crate::nn::transformer::to_tokens;
 
 /// Multi-head attention to context tokens and a learned null token, which all heads share.
 #[derive(Module, Debug)]
@@ -35,16 +36,18 @@ impl CrossAttention {
         }
     }
 
+    /// With its residual.
+    ///
     /// # Shapes
-    /// - x, output: `[b, n, d]`
+    /// - x, output: `[b, d, h, w]`
     /// - context: `[b, m, d_context]`
-    pub fn forward(&self, x: Tensor<3>, context: &Context) -> Tensor<3> {
-        let q = self.to_q.forward(self.norm.forward(x));
+    pub fn forward(&self, x: Tensor<4>, context: &Context) -> Tensor<4> {
+        let q = self.to_q.forward(self.norm.forward(to_tokens(x.clone())));
         let keys = Keys {
             kv: self.to_kv.forward(context.tokens.clone()),
             null: Some(self.null_kv.val()),
             mask: context.mask.clone(),
         };
-        self.norm_out.forward(self.to_out.forward(self.scale.attend(q, keys)))
+        self.norm_out.forward_onto_map(self.to_out.forward(self.scale.attend(q, keys)), x)
     }
 }

@@ -129,7 +129,7 @@ impl PerceiverResampler {
         }
         for layer in &self.layers {
             latents = layer.attn.forward(with_pos.clone(), latents.clone()) + latents;
-            latents = layer.ff.forward(latents.clone()) + latents;
+            latents = layer.ff.forward(latents);
         }
         latents
     }

@@ -49,18 +49,20 @@ impl SelfAttention {
         }
     }
 
+    /// With its residual.
+    ///
     /// # Shapes
     /// - x, output: `[b, n, d]`
     /// - context: `[b, m, d_context]`
     pub fn forward(&self, x: Tensor<3>, context: Option<&Context>) -> Tensor<3> {
-        let x = self.norm.forward(x);
-        let q = self.to_q.forward(x.clone());
-        let mut keys = Keys { kv: self.to_kv.forward(x), null: Some(self.null_kv.val()), mask: None };
+        let normed = self.norm.forward(x.clone());
+        let q = self.to_q.forward(normed.clone());
+        let mut keys = Keys { kv: self.to_kv.forward(normed), null: Some(self.null_kv.val()), mask: None };
         if let (Some(beside), Some(context)) = (&self.context, context) {
             let kv = beside.linear.forward(beside.norm.forward(context.tokens.clone()));
             // The mask speaks of the first keys.
             keys = Keys { kv: Tensor::cat(vec![kv, keys.kv], 1), mask: context.mask.clone(), ..keys };
         }
-        self.norm_out.forward(self.to_out.forward(self.scale.attend(q, keys)))
+        self.norm_out.forward_onto(self.to_out.forward(self.scale.attend(q, keys)), x)
     }
 }
