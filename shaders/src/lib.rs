@@ -30,6 +30,7 @@ pub use kernel::{ALL, Kernel};
 pub use ops::activation::{gelu, silu};
 pub use ops::attend::{Keys, attend};
 pub use ops::conv3x3::{conv3x3, conv3x3_onto};
+pub use ops::global_context::global_context;
 pub use ops::layer_norm::{layer_norm, layer_norm_onto, layer_norm_onto_map};
 pub use ops::linear::{linear, linear_onto};
 pub use ops::pointwise::{pointwise, pointwise_onto};

@@ -12,7 +12,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::cubecl::Device as Key;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::ops::{attend, conv3x3, layer_norm, linear, pointwise, rms_norm_silu};
+use crate::ops::{attend, conv3x3, global_context, layer_norm, linear, pointwise, rms_norm_silu};
 
 struct Proof {
     /// Devices under test, and how far the test is.
@@ -178,6 +178,10 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
     let whole = Tensor::<4>::from_data(TensorData::new(wave(2 * 8 * 68, 0.6), [2, 8, 4, 17]), device);
     let five = Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 68, 0.8), [2, 5, 4, 17]), device);
     let narrow = Tensor::<4>::from_data(TensorData::new(wave(5 * 8, 1.3), [5, 8, 1, 1]), device);
+    let layer = |[o, c]: [usize; 2]| {
+        (Tensor::<4>::from_data(TensorData::new(wave(o * c, 0.7), [o, c, 1, 1]), device), row(o, 0.1))
+    };
+    let (key, squeeze, expand) = (layer([1, 5]), layer([3, 5]), layer([5, 3]));
     let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
         ("rms_norm_silu", read(rms_norm_silu::rms_norm_silu(map(0.1), affine)).await?),
@@ -188,8 +192,9 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
         ("conv3x3 to few channels", read(conv3x3::conv3x3(map(0.1), few, few_bias)).await?),
         ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0, square.1, map(0.4))).await?),
-        ("conv3x3 of a large map", read(conv3x3::conv3x3(wide, weight.clone(), bias)).await?),
+        ("conv3x3 of a large map", read(conv3x3::conv3x3(wide.clone(), weight.clone(), bias)).await?),
         ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
+        ("global_context", read(global_context::global_context(wide.clone(), key, squeeze, expand)).await?),
         ("pointwise", read(pointwise::pointwise(whole.clone(), narrow.clone(), row(5, 0.4))).await?),
         ("pointwise onto a map", read(pointwise::pointwise_onto(whole, narrow, row(5, 0.4), five)).await?),
     ])

@@ -1,8 +1,8 @@
 //! Residual blocks.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
-use firefall_shaders::silu;
+use burn::tensor::Tensor;
+use firefall_shaders::global_context;
 
 use super::Init;
 use super::attention::cross::CrossAttention;
@@ -61,12 +61,8 @@ impl GlobalContext {
     /// - x: `[b, c, h, w]`
     /// - output, in (0, 1): `[b, c, 1, 1]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [b, c, h, w] = x.dims();
-        let attention = activation::softmax(self.to_k.forward(x.clone()).reshape([b, 1, h * w]), 2);
-        // The pixels are transposed, not the attention: with the gradient of a softmax transposed, Burn 0.22.1's fusion
-        // computes another one on wgpu.
-        let mean = attention.matmul(x.reshape([b, c, h * w]).swap_dims(1, 2)).reshape([b, c, 1, 1]);
-        activation::sigmoid(self.expand.forward(silu(self.squeeze.forward(mean))))
+        let layer = |conv: &Conv2d| (conv.weight.val(), conv.bias.val());
+        global_context(x, layer(&self.to_k), layer(&self.squeeze), layer(&self.expand))
     }
 }
 

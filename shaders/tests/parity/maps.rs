@@ -1,7 +1,10 @@
 //! The ops over maps.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{block_norm, conv3x3, conv3x3_onto, ops, pointwise, pointwise_onto, rms_norm_silu};
+use firefall_shaders::ops::global_context::Layer;
+use firefall_shaders::{
+    block_norm, conv3x3, conv3x3_onto, global_context, ops, pointwise, pointwise_onto, rms_norm_silu,
+};
 
 use super::{close, difference, tensor, values, wave};
 
@@ -59,6 +62,41 @@ pub(crate) fn check(device: &Device) {
     check_convolutions(device);
     check_pointwise(device);
     check_onto(device);
+    check_global_context(device);
+}
+
+fn plain_global_context(x: Tensor<4>, key: Layer, squeeze: Layer, expand: Layer) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    let shares = activation::softmax(plain_pointwise(x.clone(), key.0, key.1).reshape([b, 1, h * w]), 2);
+    let mean = (x.reshape([b, c, h * w]) * shares).sum_dim(2).reshape([b, c, 1, 1]);
+    activation::sigmoid(plain_pointwise(
+        activation::silu(plain_pointwise(mean, squeeze.0, squeeze.1)),
+        expand.0,
+        expand.1,
+    ))
+}
+
+fn check_global_context(device: &Device) {
+    let flex = &Device::flex();
+    // Below, at and above the pixels of a chunk; as many channels as threads, and more.
+    let more = [[2, 16, 16, 16], [1, 64, 15, 17], [3, 5, 1, 257], [1, 256, 3, 5], [1, 257, 3, 5]];
+    for shape in SHAPES.into_iter().chain(more) {
+        let (c, d) = (shape[1], shape[1].div_ceil(2));
+        let on = |device: &Device| {
+            let layer = |o: usize, c: usize| (tensor([o, c, 1, 1], 0.9, device), tensor([o], 0.4, device));
+            (tensor(shape, 0.3, device), layer(1, c), layer(d, c), layer(c, d))
+        };
+        let ((x, key, squeeze, expand), known) = (on(device), on(flex));
+        let got = values(global_context(x, key, squeeze, expand));
+        let want = values(plain_global_context(known.0, known.1, known.2, known.3));
+        close(&format!("global_context {shape:?}"), &got, &want);
+    }
+    let layer = |o: usize, c: usize| (tensor([o, c, 1, 1], 0.9, device), tensor([o], 0.4, device));
+    let mut pixels = wave(2 * 3 * 40, 0.2);
+    pixels[3 * 40 + 50] = f32::NAN;
+    let x = Tensor::from_data(TensorData::new(pixels, [2, 3, 5, 8]), device);
+    let got = values(global_context(x, layer(1, 3), layer(2, 3), layer(3, 2)));
+    assert!(got[..3].iter().all(|v| v.is_finite()) && got[3..].iter().all(|v| v.is_nan()), "{got:?}");
 }
 
 /// Beside a branch: the same and a sum, also onto a view.
