@@ -3,7 +3,10 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use divan::Bencher;
-use firefall_shaders::{Keys, attend, conv3x3, gelu, layer_norm, linear, ops, pointwise, rms_norm_silu, silu};
+use firefall_shaders::ops::global_context::Layer;
+use firefall_shaders::{
+    Keys, attend, conv3x3, gelu, global_context, layer_norm, linear, ops, pointwise, rms_norm_silu, silu,
+};
 
 fn main() {
     divan::main();
@@ -119,6 +122,51 @@ fn silu_ours(bencher: Bencher<'_, '_>, n: usize) {
 fn silu_stock(bencher: Bencher<'_, '_>, n: usize) {
     let x = random([n]);
     bencher.bench_local(|| activation::silu(x.clone()));
+}
+
+/// A gate of the base model, and one of the super-resolution.
+const GATES: [[usize; 3]; 2] = [[1, 16, 32], [1, 32, 64]];
+
+fn gate(device: &Device, [b, c, s]: [usize; 3]) -> (Tensor<4>, [Layer; 3]) {
+    let layer = |o, c| (random([o, c, 1, 1]).to_device(device), random([o]).to_device(device));
+    (random([b, c, s, s]).to_device(device), [layer(1, c), layer(c / 2, c), layer(c, c / 2)])
+}
+
+fn plain_gate(x: Tensor<4>, [key, squeeze, expand]: [Layer; 3]) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    let layer = |x: Tensor<3>, (weight, bias): Layer| {
+        let [o, c, ..] = weight.dims();
+        weight.reshape([1, o, c]).matmul(x) + bias.reshape([1, o, 1])
+    };
+    let x = x.reshape([b, c, h * w]);
+    let shares = activation::softmax(layer(x.clone(), key), 2);
+    let mean = x.matmul(shares.swap_dims(1, 2));
+    activation::sigmoid(layer(activation::silu(layer(mean, squeeze)), expand)).reshape([b, c, 1, 1])
+}
+
+#[divan::bench(args = GATES)]
+fn global_context_fused(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (x, [key, squeeze, expand]) = gate(&Device::flex(), sizes);
+    bencher.bench_local(|| global_context(x.clone(), key.0.clone(), squeeze.clone(), expand.clone()));
+}
+
+#[divan::bench(args = GATES)]
+fn global_context_plain(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (x, layers) = gate(&Device::flex(), sizes);
+    bencher.bench_local(|| plain_gate(x.clone(), layers.clone()));
+}
+
+#[divan::bench(args = GATES, sample_count = 20)]
+fn global_context_fused_wgpu(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (x, [key, squeeze, expand]) = gate(&wgpu(), sizes);
+    let run = || global_context(x.clone(), key.0.clone(), squeeze.clone(), expand.clone());
+    bencher.bench_local(|| run().into_data().try_to_vec::<f32>());
+}
+
+#[divan::bench(args = GATES, sample_count = 20)]
+fn global_context_plain_wgpu(bencher: Bencher<'_, '_>, sizes: [usize; 3]) {
+    let (x, layers) = gate(&wgpu(), sizes);
+    bencher.bench_local(|| plain_gate(x.clone(), layers.clone()).into_data().try_to_vec::<f32>());
 }
 
 fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>) -> Tensor<2> {

@@ -7,13 +7,16 @@
 //! | op | what it fuses | who calls it |
 //! | --- | --- | --- |
 //! | [`block_norm`], [`rms_norm_silu`] | channel RMS norm, gain, scale and shift, SiLU | every block of the U-Net |
-//! | [`conv3x3`] | zero padding and bias of a 3x3 convolution, without im2col on the CPU | every block of the U-Net |
-//! | [`pointwise`] | a 1x1 convolution and its bias | where widths or sizes of maps change |
-//! | [`linear`] | a product with transposed weights and its bias | every other layer with weights |
-//! | [`layer_norm`] | mean, variance, gain, offset | around attention and feed-forwards |
+//! | [`conv3x3`], [`conv3x3_onto`] | zero padding and bias of a 3x3 convolution, without im2col on the CPU; what it is added to | every block of the U-Net |
+//! | [`pointwise`], [`pointwise_onto`] | a 1x1 convolution and its bias; what it is added to | where widths or sizes of maps change |
+//! | [`linear`], [`linear_onto`] | a product with transposed weights and its bias; what it is added to | every other layer with weights |
+//! | [`layer_norm`], [`layer_norm_onto`], [`layer_norm_onto_map`] | mean, variance, gain, offset; what it is added to | around attention and feed-forwards |
+//! | [`global_context`] | softmax over pixels, their mean, two layers, SiLU, sigmoid | the gates of blocks |
+//! | [`silu`], [`gelu`] | nothing: without subnormal tails on the CPU, with an exact gradient on a GPU | wherever there is an activation |
 //! | [`attend`](ops::attend::attend) | unit queries and keys, their scales, null key, mask, softmax, values | every attention |
 //!
-//! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there.
+//! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there, and none at all while
+//! they are [switched off](switch_kernels).
 
 #![recursion_limit = "256"]
 

@@ -194,7 +194,7 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
         ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0, square.1, map(0.4))).await?),
         ("conv3x3 of a large map", read(conv3x3::conv3x3(wide.clone(), weight.clone(), bias)).await?),
         ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
-        ("global_context", read(global_context::global_context(wide.clone(), key, squeeze, expand)).await?),
+        ("global_context", read(global_context::global_context(wide.clone(), key.0, squeeze, expand)).await?),
         ("pointwise", read(pointwise::pointwise(whole.clone(), narrow.clone(), row(5, 0.4))).await?),
         ("pointwise onto a map", read(pointwise::pointwise_onto(whole, narrow, row(5, 0.4), five)).await?),
     ])

@@ -45,7 +45,7 @@ const TOLERANCE: f64 = 1e-4;
 
 fn main() -> Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let groups: [(&str, fn() -> Result<Vec<Comparison>>); 4] = [
+    let groups: [(&str, Group); 4] = [
         ("train", train::comparisons),
         ("block", block::comparisons),
         ("denoise", denoise::comparisons),
@@ -58,6 +58,8 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+type Group = fn() -> Result<Vec<Comparison>>;
 
 /// The sides of one thing that is done, ours first.
 struct Comparison {

@@ -62,7 +62,8 @@ impl GlobalContext {
     /// - output, in (0, 1): `[b, c, 1, 1]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let layer = |conv: &Conv2d| (conv.weight.val(), conv.bias.val());
-        global_context(x, layer(&self.to_k), layer(&self.squeeze), layer(&self.expand))
+        // Not with the bias of the keys, which the reference has too, and with which a softmax does not change.
+        global_context(x, self.to_k.weight.val(), layer(&self.squeeze), layer(&self.expand))
     }
 }
 

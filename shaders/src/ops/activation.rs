@@ -209,7 +209,7 @@ fn each(a: &[f32], b: &[f32], to: &mut [f32], f: impl Fn(Eight, Eight) -> Eight)
 
 /// Of `erf(x) = x P(x^2) / Q(x^2)` on [-3.8325, 3.8325], beyond which it is 1 in f32, from the highest power down: the
 /// minimax quotient that XLA and Eigen use. With it GELU is right to 1.2e-6.
-const P: [f32; 5] = [2.290_506_6e-4, 3.408_291e-3, 5.095_569_5e-2, 1.852_083_2e-1, 1.128_379_2];
+const P: [f32; 5] = [2.290_506_6e-4, 3.408_291e-3, 5.095_569_5e-2, 1.852_083_2e-1, std::f32::consts::FRAC_2_SQRT_PI];
 const Q: [f32; 7] =
     [-1.179_160_3e-7, 2.354_796_6e-5, 1.017_962_5e-3, 1.407_047e-2, 1.109_850_5e-1, 4.974_692_5e-1, 1.0];
 const ERF_END: f32 = 3.832_507;

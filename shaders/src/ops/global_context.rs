@@ -15,21 +15,20 @@ use crate::vector::Eight;
 pub type Layer = (Tensor<4>, Tensor<1>);
 
 /// `sigmoid(expand(silu(squeeze(mean))))`, where `mean` weighs the pixels of `x` by the softmax over them of `key(x)`
-/// (GCNet, <https://arxiv.org/abs/1904.11492>).
+/// (GCNet, <https://arxiv.org/abs/1904.11492>). The key has no bias, with which a softmax does not change.
 ///
 /// # Shapes
 /// - x: `[b, c, h, w]`
-/// - key: from `c` to 1, squeeze: from `c` to `d`, expand: from `d` to `c`
+/// - key: `[1, c, 1, 1]`, squeeze: from `c` to `d`, expand: from `d` to `c`
 /// - output: `[b, c, 1, 1]`
 #[must_use]
-pub fn global_context(x: Tensor<4>, key: Layer, squeeze: Layer, expand: Layer) -> Tensor<4> {
+pub fn global_context(x: Tensor<4>, key: Tensor<4>, squeeze: Layer, expand: Layer) -> Tensor<4> {
     let ([b, c, h, w], [d, ..]) = (x.dims(), squeeze.0.dims());
-    let given = [key.0.dims(), squeeze.0.dims(), expand.0.dims()];
+    let given = [key.dims(), squeeze.0.dims(), expand.0.dims()];
     assert_eq!(given, [[1, c, 1, 1], [d, c, 1, 1], [c, d, 1, 1]], "global_context: layers of the input's channels");
     let y = Dispatch::global_context(
         x.reshape([b, c, h * w]).into_dispatch(),
-        key.0.reshape([1, c]).into_dispatch(),
-        key.1.into_dispatch(),
+        key.reshape([1, c]).into_dispatch(),
         squeeze.0.reshape([d, c]).into_dispatch(),
         squeeze.1.into_dispatch(),
         expand.0.reshape([c, d]).into_dispatch(),
@@ -50,19 +49,18 @@ pub trait GlobalContext: Backend {
     fn global_context(
         x: FloatTensor<Self>,
         key: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
         squeeze: FloatTensor<Self>,
         squeeze_bias: FloatTensor<Self>,
         expand: FloatTensor<Self>,
         expand_bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        reference::<Self>(x, [key, key_bias], [squeeze, squeeze_bias], [expand, expand_bias])
+        reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias])
     }
 }
 
 fn reference<B: Backend>(
     x: FloatTensor<B>,
-    [key, key_bias]: [FloatTensor<B>; 2],
+    key: FloatTensor<B>,
     [squeeze, squeeze_bias]: [FloatTensor<B>; 2],
     [expand, expand_bias]: [FloatTensor<B>; 2],
 ) -> FloatTensor<B> {
@@ -72,7 +70,7 @@ fn reference<B: Backend>(
         B::float_reshape(v, Shape::new([1, n]))
     };
     let key = B::float_reshape(key, Shape::new([1, 1, c]));
-    let logits = B::float_add(B::float_matmul(key, x.clone()), B::float_reshape(key_bias, Shape::new([1, 1, 1])));
+    let logits = B::float_matmul(key, x.clone());
     // The pixels are transposed, not the attention: with the gradient of a softmax transposed, Burn 0.22.1's fusion
     // computes another one on wgpu.
     let mean = B::float_matmul(B::softmax(logits, 2), B::float_swap_dims(x, 1, 2));
@@ -96,7 +94,6 @@ impl GlobalContext for CubeBackend {
     fn global_context(
         x: FloatTensor<Self>,
         key: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
         squeeze: FloatTensor<Self>,
         squeeze_bias: FloatTensor<Self>,
         expand: FloatTensor<Self>,
@@ -106,9 +103,8 @@ impl GlobalContext for CubeBackend {
         let [b, c, hw, d] = [shape[0], shape[1], shape[2], squeeze.meta.shape()[0]];
         let count = groups([b, c, hw], d).filter(|_| x.dtype == DType::F32 && proven(&x));
         let Some(count) = count else {
-            return reference::<Self>(x, [key, key_bias], [squeeze, squeeze_bias], [expand, expand_bias]);
+            return reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias]);
         };
-        // A softmax does not change with the bias of all its logits.
         let inputs = [x, key, squeeze, squeeze_bias, expand, expand_bias].map(into_contiguous);
         let y = empty_beside(&inputs[0], Shape::new([b, c]));
         launch(kernel::GLOBAL_CONTEXT, count, &inputs.each_ref(), &[c, hw, d], &[&y]);
@@ -120,14 +116,13 @@ impl GlobalContext for Flex {
     fn global_context(
         x: FloatTensor<Self>,
         key: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
         squeeze: FloatTensor<Self>,
         squeeze_bias: FloatTensor<Self>,
         expand: FloatTensor<Self>,
         expand_bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         if !cpu::serves(&x) || x.shape().num_elements() == 0 {
-            return reference::<Self>(x, [key, key_bias], [squeeze, squeeze_bias], [expand, expand_bias]);
+            return reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias]);
         }
         let shape = output_shape(&x.shape());
         let c = shape[1];

@@ -6,9 +6,10 @@ use firefall_shaders::{gelu, silu};
 use super::{close, difference, values};
 
 type Op = fn(Tensor<1>) -> Tensor<1>;
+type Closed = fn(f64) -> f64;
 
 /// The ops, their closed forms, and those of their slopes.
-const OPS: [(&str, Op, fn(f64) -> f64, fn(f64) -> f64); 2] = [
+const OPS: [(&str, Op, Closed, Closed); 2] = [
     ("silu", silu, |x| x * sigmoid(x), |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))),
     ("gelu", gelu, |x| x * below(x), |x| below(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()),
 ];
