@@ -61,7 +61,7 @@ pub(crate) fn rows(command: &mut Command) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// Dispatches of the base network's evaluation for one picture, counted from what CubeCL tells: those of a picture in
+/// Dispatches of the base network's evaluation for one picture, counted from what `CubeCL` tells: those of a picture in
 /// more steps without those of one in fewer.
 fn dispatches(root: &Path) -> Result<Value> {
     let (few, many) = (4, 8);
