@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 import json
 import pathlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "core/benches"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "core/benches/peers"))
 import peer  # prints {"missing": reason} and ends where something is missing
 
 try:
