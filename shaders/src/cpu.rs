@@ -54,7 +54,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// Shares and slopes below this are as good as 0, and are it. The least that [`exp`] gives is so small that times almost
-/// anything it is subnormal, and so is what comes of that; a processor takes a hundred times as long for such numbers.
+/// anything it is subnormal, and so is what comes of that; most processors are slow with such numbers.
 pub(crate) const LEAST: f32 = 1e-20;
 
 /// Logistic sigmoid, 0 where it is less than [`LEAST`].
@@ -176,4 +176,18 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
         }
     }
     acc.iter().sum()
+}
+
+#[cfg(test)]
+pub(crate) fn wave<const D: usize>(shape: [usize; D], seed: f32) -> FlexTensor {
+    tensor((0..shape.iter().product()).map(|i| (i as f32 * 1.7 + seed).sin()).collect(), Shape::new(shape))
+}
+
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn close(got: &FlexTensor, want: &FlexTensor) {
+    let [got, want] = [got, want].map(FlexTensor::to_contiguous);
+    assert_eq!(got.layout().shape(), want.layout().shape());
+    let pairs = slice(&got).iter().zip(slice(&want));
+    assert!(pairs.clone().all(|(g, w)| (g - w).abs() <= 1e-5 * w.abs().max(1.0)), "{:?}", pairs.collect::<Vec<_>>());
 }

@@ -15,6 +15,14 @@ const VECTORS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 2 };
 /// Rows from which on a tile of columns is copied to one place before it is read again and again.
 const MANY_ROWS: usize = 16;
 
+/// Whether this is the faster product for matrices that fit it: Burn's has vectors of sixteen where there is AVX-512.
+pub(crate) fn pays() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !std::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 /// `c = a b`, or `c += a b`: `a(r, k)` lies at `r * strides[0] + k * strides[1]`, `b` is `[k, n]`, `c` is `[r, n]`, and `n`
 /// a multiple of [`LANES`].
 pub(crate) struct Product<'a> {

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::shell::{cargo, output, say, target_dir};
+use crate::system::software_gpu;
 use crate::test::{PRODUCT, programs};
 use crate::web;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(root: &Path, which: Option<Which>, json: Option<&Path>) -> Res
     let rows = match which {
         Some(Which::Web) => web::bench(root)?,
         None => {
+            software_gpu()?;
             let mut rows = rows(cargo(root).args(["bench", "--benches"]).args(PRODUCT))?;
             rows.push(dispatches(root)?);
             rows

@@ -1,8 +1,8 @@
 //! SiLU and GELU.
 //!
 //! On a GPU these are what Burn fuses best, so there they stay Burn's. On the CPU they are vectors; and what is as good as
-//! zero is zero, because the tails of both would otherwise fill maps and gradients with subnormal numbers, for which a
-//! processor takes a hundred times as long.
+//! zero is zero, because the tails of both would otherwise fill maps and gradients with subnormal numbers, which are slow
+//! on most processors.
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;

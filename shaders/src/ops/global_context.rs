@@ -154,7 +154,8 @@ fn gate_body<const FMA: bool>(x: &[f32], key: &[f32], squeeze: [&[f32]; 2], expa
         }
     }
     shares[hw..].fill(f32::NEG_INFINITY);
-    let highest = shares.iter().fold(f32::NEG_INFINITY, |most, &v| if most > v { most } else { v });
+    let highest = shares.chunks_exact(LANES).fold(Eight::splat(f32::NEG_INFINITY), |most, v| most.max(Eight::load(v)));
+    let highest = highest.lanes().into_iter().fold(f32::NEG_INFINITY, f32::max);
     let mut total = Eight::splat(0.0);
     for share in shares.chunks_exact_mut(LANES) {
         let of = (Eight::load(share) - Eight::splat(highest)).exp().or_nothing();
@@ -162,10 +163,10 @@ fn gate_body<const FMA: bool>(x: &[f32], key: &[f32], squeeze: [&[f32]; 2], expa
         total = total + of;
     }
     let whole = 1.0 / total.lanes().iter().sum::<f32>();
-    let mean: Vec<f32> = x.chunks_exact(hw).map(|x| dot::<FMA>(x, &shares) * whole).collect();
+    let mean: Vec<f32> = x.chunks_exact(hw).map(|x| dot(x, &shares) * whole).collect();
     let layer = |[weight, bias]: [&[f32]; 2], x: &[f32], to: &mut [f32]| {
         for ((to, weight), bias) in to.iter_mut().zip(weight.chunks_exact(x.len())).zip(bias) {
-            *to = bias + dot::<FMA>(weight, x);
+            *to = bias + dot(weight, x);
         }
     };
     let mut hidden = vec![0f32; squeeze[1].len()];
@@ -177,15 +178,13 @@ fn gate_body<const FMA: bool>(x: &[f32], key: &[f32], squeeze: [&[f32]; 2], expa
 
 /// The sum of products of the first values of both, in eight partial sums.
 #[inline(always)]
-fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let whole = a.len() / LANES * LANES;
-    let mut acc = [0f32; LANES];
+    let mut acc = Eight::splat(0.0);
     for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
-            *acc = cpu::mul_add::<FMA>(*a, *b, *acc);
-        }
+        acc = acc + Eight::load(a) * Eight::load(b);
     }
-    acc.iter().sum::<f32>() + a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b).sum::<f32>()
+    acc.lanes().iter().sum::<f32>() + a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(feature = "autodiff")]

@@ -14,6 +14,7 @@ use crate::launch::{
     CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
 };
 use crate::proof::proven;
+use crate::vector::Eight;
 
 /// Added to the variance before its root.
 const EPS: f32 = 1e-5;
@@ -306,6 +307,14 @@ cpu::multiversion! {
     fn backward_rows(x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) = backward_rows_body
 }
 
+/// The sum of `f(v)` over the values of a row, in eight partial sums.
+#[inline(always)]
+fn sum_over(x: &[f32], f: impl Fn(Eight) -> Eight, one: impl Fn(f32) -> f32) -> f32 {
+    let whole = x.len() / LANES * LANES;
+    let acc = x.chunks_exact(LANES).fold(Eight::splat(0.0), |acc, v| acc + f(Eight::load(v)));
+    acc.lanes().iter().sum::<f32>() + x[whole..].iter().map(|&v| one(v)).sum::<f32>()
+}
+
 /// The sum of `f(i)` over the values of a row, in eight partial sums.
 #[inline(always)]
 fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
@@ -323,8 +332,12 @@ fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
 #[inline(always)]
 fn moments(x: &[f32]) -> (f32, f32) {
     let share = 1.0 / x.len() as f32;
-    let mean = sum_of(x.len(), |i| x[i]) * share;
-    let variance = sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean)) * share;
+    let mean = sum_over(x, |v| v, |v| v) * share;
+    let square = |v: Eight| {
+        let v = v - Eight::splat(mean);
+        v * v
+    };
+    let variance = sum_over(x, square, |v| (v - mean) * (v - mean)) * share;
     (mean, 1.0 / (variance + EPS).sqrt())
 }
 
