@@ -191,9 +191,11 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
         ("rms_norm_silu da", read(da).await?),
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
         ("conv3x3 to few channels", read(conv3x3::conv3x3(map(0.1), few, few_bias)).await?),
-        ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0, square.1, map(0.4))).await?),
+        ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0.clone(), square.1, map(0.4))).await?),
         ("conv3x3 of a large map", read(conv3x3::conv3x3(wide.clone(), weight.clone(), bias)).await?),
-        ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight, dy)).await?),
+        ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight.clone(), dy.clone())).await?),
+        ("conv3x3 dw", read(conv3x3::backward_weight(map(0.1), weight, dy)).await?),
+        ("conv3x3 dw of a large map", read(conv3x3::backward_weight(wide.clone(), square.0, wide.clone())).await?),
         ("global_context", read(global_context::global_context(wide.clone(), key.0, squeeze, expand)).await?),
         ("pointwise", read(pointwise::pointwise(whole.clone(), narrow.clone(), row(5, 0.4))).await?),
         ("pointwise onto a map", read(pointwise::pointwise_onto(whole, narrow, row(5, 0.4), five)).await?),
@@ -209,6 +211,8 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
     };
     let x = || table([37, 20], 0.1);
     let three = |phase| tokens([2, 35, 20], phase);
+    // More rows than a workgroup sums.
+    let gradients = layer_norm::backward(three(0.1), row(20, 0.3), three(1.7));
     let pixels = Tensor::<4>::from_data(TensorData::new(wave(2 * 20 * 35, 0.9), [2, 20, 5, 7]), device);
     let mut answers = vec![
         ("linear", read(linear::linear(x(), table([35, 20], 0.5), None)).await?),
@@ -216,6 +220,9 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
         ("linear onto rows", read(linear::linear_onto(x(), table([35, 20], 0.5), table([37, 35], 0.2))).await?),
         ("layer_norm onto tokens", read(layer_norm::layer_norm_onto(three(0.1), row(20, 0.3), three(0.6))).await?),
         ("layer_norm onto a map", read(layer_norm::layer_norm_onto_map(three(0.1), row(20, 0.3), pixels)).await?),
+        ("layer_norm dx", read(gradients.0).await?),
+        ("layer_norm dgain", read(gradients.1).await?),
+        ("layer_norm doffset", read(gradients.2).await?),
         ("layer_norm", read(layer_norm::layer_norm(x(), row(20, 0.3), None)).await?),
         ("layer_norm with an offset", read(layer_norm::layer_norm(x(), row(20, 0.3), Some(row(20, 0.7)))).await?),
     ];

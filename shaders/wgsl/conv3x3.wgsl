@@ -5,6 +5,7 @@ const QUADS: u32 = 8u;     // groups of four output channels of a workgroup
 const SLICES: u32 = 1u;    // threads that share the input channels of one patch and quad
 const DEPTH: u32 = 4u;     // input channels in shared memory at a time
 
+#import conv3x3_patches
 #import conv3x3
 #import conv3x3_tiled
 

@@ -3,6 +3,7 @@
 //
 // For few output channels, of which a tile of 32 would waste most, and for devices whose shared memory is memory like
 // any other. Neighbours read the same weights and neighbouring patches. 72 loads a channel for 576 multiply-adds.
+#import conv3x3_patches
 #import conv3x3
 
 fn input_row(plane: u32, row: u32, columns: Columns) -> array<f32, 6> {

@@ -219,13 +219,38 @@ test('an empty mask ends in a sentence, and the tools do what they say without a
   await press('#brush-clear');
   assert.equal(await count(), 0);
   assert.match(await page.textContent('#brush-share'), /^Nothing/);
+  const spent = async (id) => (await page.getAttribute(id, 'aria-disabled')) === 'true';
+  assert.equal(await spent('#brush-redo'), true);
+  await press('#brush-undo');
+  assert.equal(await count(), all - left);
+  // By the shortcut too: on the picture it is the mask's, and in the prompt it is the prompt's.
+  await page.focus('#brush-size');
+  await page.keyboard.press('Control+z');
+  assert.equal(await count(), left);
+  await page.fill('#prompt', 'a blue square');
+  await page.focus('#prompt');
+  await page.keyboard.press('Control+z');
+  assert.equal(await count(), left);
+  await press('#brush-undo');
+  await press('#brush-undo');
+  assert.deepEqual([await count(), await spent('#brush-undo')], [0, true]);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'brush-undo', 'who pressed it is still there');
+  await page.focus('#brush-size');
+  for (const many of [all, left, all - left]) {
+    await page.keyboard.press('Control+Shift+z');
+    assert.equal(await count(), many);
+  }
+  await press('#brush-erase');
+  await drag(page, [0.9, 0.9], [0.9, 0.95]);
+  assert.equal(await spent('#brush-redo'), true, 'a new stroke is what follows now');
+  await press('#brush-clear');
   const reached = new Set();
   await page.focus('#prompt');
   for (let i = 0; i < 60; i++) {
     await page.keyboard.press('Tab');
     reached.add(await page.evaluate(() => document.activeElement.id));
   }
-  for (const id of ['brush-size', 'brush-erase', 'brush-all', 'brush-invert', 'brush-clear', 'brush-care', 'over']) {
+  for (const id of ['brush-size', 'brush-erase', 'brush-all', 'brush-invert', 'brush-clear', 'brush-undo', 'brush-care', 'brush-strength', 'over']) {
     assert.ok(reached.has(id), `${id}: ${[...reached]}`);
   }
   await page.click('#over');
@@ -251,6 +276,30 @@ test('a run stops, and picture and mask are as they were', async () => {
   await drag(page, [0.1, 0.1], [0.2, 0.1]);
   await page.click('#reset');
   assert.match((await make(page, 'a blue square')).status, /^Done/);
+  await page.context().close();
+});
+
+test('less strength begins with what is there, as on the command line', async () => {
+  const { page, picture } = await atEasel();
+  await drag(page, [0.05, 0.05], [0.15, 0.05]);
+  const mask = await painted(page);
+  await page.locator('#brush-strength').fill('40');
+  assert.equal(await page.textContent('#brush-strength-said'), '40 %, from what is there');
+  await page.fill('#seed', '7');
+  assert.match((await make(page, 'a blue square')).status, /^Done/);
+  const result = await pixels(page);
+  const image = await written(page, 'picture-strength.png', picture);
+  const white = mask.flatMap((on) => (on ? [255, 255, 255, 255] : [0, 0, 0, 255]));
+  const over = await written(page, 'mask-strength.png', { ...picture, data: white });
+  const paint = async (strength) => {
+    const out = join(scratch, `painted-${strength}.png`);
+    const args = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--strength', strength, '--out', out];
+    await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...args]);
+    const want = await read(page, out);
+    return Math.max(...want.map((value, i) => Math.abs(value - result.data[i])));
+  };
+  assert.ok((await paint('0.4')) <= 2);
+  assert.ok((await paint('1')) > 2, 'another strength is another picture');
   await page.context().close();
 });
 

@@ -12,6 +12,8 @@ const THINNEST = 2;
 const HALF = 128;
 /** The button of a pen's other end. */
 const PEN_ERASER = 5;
+/** What can be undone: so many steps, of so many bytes together. */
+const [MOST_STEPS, MOST_BYTES] = [100, 64 << 20];
 
 export class Brush {
   #panel = at('brush');
@@ -20,13 +22,20 @@ export class Brush {
   #context;
   #image = null;
   #stroke = null;
+  /** Masks as they were, the latest at the end, and those that were left by undoing. */
+  #past = [];
+  #future = [];
 
   constructor() {
     this.#context = this.#mask.getContext('2d', { willReadFrequently: true });
     at('brush-erase').onclick = () => this.#erase(!this.#erasing);
-    at('brush-all').onclick = () => this.#each(() => 255);
-    at('brush-invert').onclick = () => this.#each((alpha) => 255 - alpha);
-    at('brush-clear').onclick = () => this.#each(() => 0);
+    at('brush-all').onclick = () => this.#change(() => 255);
+    at('brush-invert').onclick = () => this.#change((alpha) => 255 - alpha);
+    at('brush-clear').onclick = () => this.#change(() => 0);
+    at('brush-undo').onclick = () => this.#turn(this.#past, this.#future);
+    at('brush-redo').onclick = () => this.#turn(this.#future, this.#past);
+    at('brush-strength').oninput = () => this.#say();
+    addEventListener('keydown', (event) => this.#key(event));
     this.#mask.onpointerdown = (event) => this.#begin(event);
     this.#mask.onpointermove = (event) => this.#move(event);
     for (const end of ['pointerup', 'pointercancel', 'lostpointercapture']) {
@@ -48,12 +57,16 @@ export class Brush {
     }
     this.#under.getContext('2d').putImageData(image, 0, 0);
     this.#erase(false);
+    this.#say();
     this.#each((_, i) => mask[i]);
+    [this.#past, this.#future] = [[], []];
+    this.#offer();
   }
 
   close() {
     this.#image = null;
     this.#stroke = null;
+    [this.#past, this.#future] = [[], []];
   }
 
   /** While a run is at work its pictures are seen instead. */
@@ -63,10 +76,9 @@ export class Brush {
 
   /** What is to be painted; `problem` is a sentence of why nothing is. */
   wish() {
-    const { data } = this.#pixels();
-    const mask = Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i + 3]);
+    const mask = this.#alpha();
     if (!mask.some((alpha) => alpha >= HALF)) return { problem: 'The mask is empty; paint over what should change.' };
-    return { image: this.#image, mask, preset: at('brush-care').value };
+    return { image: this.#image, mask, preset: at('brush-care').value, strength: this.#strength };
   }
 
   get #erasing() {
@@ -75,6 +87,72 @@ export class Brush {
 
   #erase(on) {
     at('brush-erase').setAttribute('aria-pressed', String(on));
+  }
+
+  get #strength() {
+    return Number(at('brush-strength').value) / 100;
+  }
+
+  #say() {
+    const percent = at('brush-strength').value;
+    const beginning = percent === '100' ? 'from noise alone' : 'from what is there';
+    at('brush-strength').setAttribute('aria-valuetext', `${percent} %, ${beginning}`);
+    at('brush-strength-said').textContent = `${percent} %, ${beginning}`;
+  }
+
+  #alpha() {
+    const { data } = this.#pixels();
+    const alpha = new Uint8Array(data.length / 4);
+    for (let i = 0; i < alpha.length; i++) alpha[i] = data[4 * i + 3];
+    return alpha;
+  }
+
+  /** Changes the mask, in a step that can be undone. */
+  #change(of) {
+    this.#finish();
+    const before = this.#alpha();
+    this.#each(of);
+    this.#keep(before);
+  }
+
+  /** The mask is another one now; `before` is what undoing brings back. */
+  #keep(before) {
+    const now = this.#alpha();
+    if (before.every((alpha, i) => alpha === now[i])) return;
+    this.#past.push(before);
+    const most = Math.max(1, Math.min(MOST_STEPS, Math.floor(MOST_BYTES / before.length)));
+    this.#past.splice(0, this.#past.length - most);
+    this.#future = [];
+    this.#offer();
+  }
+
+  /** One step from the end of one list to the end of the other. */
+  #turn(from, to) {
+    if (this.#stroke || from.length === 0) return;
+    to.push(this.#alpha());
+    const mask = from.pop();
+    this.#each((_, i) => mask[i]);
+    this.#offer();
+  }
+
+  #offer() {
+    // Not `disabled`: that would take the focus away from who has just pressed it.
+    at('brush-undo').setAttribute('aria-disabled', String(this.#past.length === 0));
+    at('brush-redo').setAttribute('aria-disabled', String(this.#future.length === 0));
+  }
+
+  /** Undo and redo as everywhere, but in text, which has its own. */
+  #key(event) {
+    const { key, code, target } = event;
+    const typing = target.closest?.('textarea, input:not([type=range], [type=checkbox])');
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || this.#panel.hidden || typing) return;
+    // By its place where the keyboard writes other letters.
+    const letter = /^[a-z]$/i.test(key) ? key.toLowerCase() : { KeyZ: 'z', KeyY: 'y' }[code];
+    const redo = letter === 'z' ? event.shiftKey : letter === 'y' && event.ctrlKey && !event.metaKey && !event.shiftKey;
+    if (letter !== 'z' && !redo) return;
+    event.preventDefault();
+    if (redo) this.#turn(this.#future, this.#past);
+    else this.#turn(this.#past, this.#future);
   }
 
   #pixels() {
@@ -106,7 +184,7 @@ export class Brush {
     // One finger paints; a second one, or the ball of a hand, does not.
     if (this.#stroke || !(event.button === 0 || event.button === PEN_ERASER)) return;
     this.#mask.setPointerCapture(event.pointerId);
-    this.#stroke = { id: event.pointerId, erase: this.#erasing || event.button === PEN_ERASER, last: this.#place(event) };
+    this.#stroke = { id: event.pointerId, erase: this.#erasing || event.button === PEN_ERASER, last: this.#place(event), before: this.#alpha() };
     this.#line(this.#stroke.last);
   }
 
@@ -118,8 +196,15 @@ export class Brush {
 
   #end(event) {
     if (event.pointerId !== this.#stroke?.id) return;
-    this.#stroke = null;
+    this.#finish();
     this.#tell();
+  }
+
+  #finish() {
+    if (!this.#stroke) return;
+    const { before } = this.#stroke;
+    this.#stroke = null;
+    this.#keep(before);
   }
 
   /** Where a pointer is, in pixels of the picture. */

@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 119] = [
+const NOTES: [Note; 121] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -98,6 +98,7 @@ const NOTES: [Note; 119] = [
     ("sampling", "sampler", "ddpm, ddim = { eta = 0 }, dpm++2m or heun = { s_churn = 0 }."),
     ("sampling", "steps", "Its steps, 1 to 1000."),
     ("sampling", "cond_scale", "Guidance; 1 is off and half as dear."),
+    ("sampling", "guidance_interval", "Only between these two sigmas is there guidance: the other steps are half as dear."),
     ("sampling", "threshold", "What keeps estimates in range: none, static or dynamic = { quantile = 0.95 }."),
 
     ("stages", "steps", "Steps of the optimiser."),
@@ -106,6 +107,7 @@ const NOTES: [Note; 119] = [
     ("stages", "crop", "Side of the square that is cut out of each picture."),
     ("stages", "loss", "How the distance counts: l2, l1 or huber."),
     ("stages", "weighting", "How noise levels count: uniform or min_snr; EDM has its own."),
+    ("stages", "balance", "Noise levels count alike, instead of by weighting: each loss is divided by its running mean."),
     ("stages", "drop_caption", "The share of captions that are dropped, so that guidance has something to stand on."),
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),

@@ -99,13 +99,22 @@ pub struct SamplingConfig {
     pub steps: usize,
     /// Guidance; 1 is off and half as dear.
     pub cond_scale: f64,
+    /// The noise levels with guidance above 1, as `sigma / alpha` from the smallest to the largest; there is none at the
+    /// others, which are half as dear (Kynkäänniemi et al. 2024, <https://arxiv.org/abs/2404.07724>). All levels if absent.
+    pub guidance_interval: Option<[f64; 2]>,
     /// What keeps estimates in range.
     pub threshold: Threshold,
 }
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        Self { sampler: SamplerKind::DpmSolver2m, steps: 18, cond_scale: 3.0, threshold: Threshold::Static }
+        Self {
+            sampler: SamplerKind::DpmSolver2m,
+            steps: 18,
+            cond_scale: 3.0,
+            guidance_interval: None,
+            threshold: Threshold::Static,
+        }
     }
 }
 
@@ -220,6 +229,11 @@ impl SamplingConfig {
         }
         if !is_number(self.cond_scale) {
             return Err(format!("sampling.cond_scale is {}; it must be a finite number", self.cond_scale));
+        }
+        if let Some([low, high]) = self.guidance_interval
+            && !(low >= 0.0 && low <= high && high.is_finite())
+        {
+            return Err(format!("sampling.guidance_interval is [{low}, {high}]; it must rise, from 0 or more"));
         }
         self.sampler.validate().map_err(|e| format!("sampling.{e}"))?;
         self.threshold.validate().map_err(|e| format!("sampling.{e}"))

@@ -10,7 +10,7 @@ use super::event::Event;
 use super::lowres;
 use super::model::Model;
 use super::request::{Request, RequestError, StageSettings, is_blank};
-use super::stage::Guided;
+use super::stage::{Guided, Interval};
 use crate::diffusion::{Level, Sampler, SamplerKind};
 use crate::image::{Picture, PixelError};
 use crate::noise::picture_noise;
@@ -76,6 +76,7 @@ struct Work {
     prompts: Prompts,
     told: Told,
     cond_scale: f64,
+    interval: Option<Interval>,
     sampler: Sampler,
 }
 
@@ -165,7 +166,9 @@ impl Run {
         };
         let cond_scale = sampling.cond_scale;
         let told = stage.read(cond_scale, text, lowres);
-        self.state = State::Stage(Box::new(Work { stage: index, prompts, told, cond_scale, sampler }));
+        let interval = sampling.guidance_interval.filter(|_| cond_scale > 1.0);
+        let interval = interval.map(|sigma| Interval { sigma, told: told.first(b) });
+        self.state = State::Stage(Box::new(Work { stage: index, prompts, told, cond_scale, interval, sampler }));
     }
 
     /// From noise, or from the canvas.
@@ -186,7 +189,8 @@ impl Run {
     async fn step(&mut self, mut work: Box<Work>) -> Result<(), RunError> {
         let index = work.stage;
         let stage = &self.model.stages[index];
-        let denoiser = Guided { stage, cond_scale: work.cond_scale, told: &work.told };
+        let denoiser =
+            Guided { stage, cond_scale: work.cond_scale, told: &work.told, interval: work.interval.as_ref() };
         let mut noise = |step: usize| self.noise(index, step);
         let Some(step) = work.sampler.step(&denoiser, &mut noise) else { return Ok(()) };
         let last = step.done == step.total;
@@ -308,6 +312,23 @@ mod tests {
             if let State::Stage(work) = &run.state {
                 return [work.told.rows().unwrap(), work.sampler.x_t().dims()[0]];
             }
+        }
+    }
+
+    #[test]
+    fn outside_its_interval_guidance_costs_nothing() {
+        let mut model = model();
+        model.stages[0].config.sampling.guidance_interval = Some([0.1, 1.0]);
+        let model = Arc::new(model);
+        for (cond_scale, alone) in [(3.0, Some(1)), (1.0, None), (0.0, None)] {
+            let settings = StageSettings { cond_scale: Some(cond_scale), ..StageSettings::default() };
+            let request = Request { stages: vec![settings], ..Request::one("dot", 1) };
+            let mut run = Run::new(model.clone(), request).unwrap();
+            while !matches!(run.state, State::Stage(_)) {
+                pollster::block_on(run.next()).unwrap().expect("a stage");
+            }
+            let State::Stage(work) = &run.state else { unreachable!("as the loop says") };
+            assert_eq!(work.interval.as_ref().map(|interval| interval.told.rows().unwrap()), alone, "{cond_scale}");
         }
     }
 

@@ -39,16 +39,44 @@ pub(crate) struct Guided<'a> {
     pub(crate) cond_scale: f64,
     /// For the batch, or for twice the batch if there is guidance.
     pub(crate) told: &'a Told,
+    /// Where there is guidance, and what the batch is told elsewhere; guidance is everywhere if this is absent.
+    pub(crate) interval: Option<&'a Interval>,
+}
+
+/// The noise levels with guidance, `sigma / alpha`.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    pub(crate) sigma: [f64; 2],
+    /// What the batch is told without guidance.
+    pub(crate) told: Told,
+}
+
+impl Interval {
+    /// Levels are powers of powers, so the last bits of them do not count.
+    fn contains(&self, level: Level) -> bool {
+        let [low, high] = self.sigma;
+        (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&level.sigma_edm())
+    }
+}
+
+impl Guided<'_> {
+    /// What there is to be told at a level, and whether there is guidance.
+    fn at(&self, level: Level) -> (&Told, bool) {
+        match self.interval {
+            Some(interval) if !interval.contains(level) => (&interval.told, false),
+            _ => (self.told, self.cond_scale != 1.0),
+        }
+    }
 }
 
 impl Denoiser for Guided<'_> {
     fn denoise(&self, x_t: Tensor<4>, level: Level) -> Tensor<4> {
         let StageConfig { process, sampling, .. } = &self.stage.config;
         let s = process.scalings(level);
-        let guided = self.cond_scale != 1.0;
+        let (told, guided) = self.at(level);
         let x = if guided { Tensor::cat(vec![x_t.clone(), x_t], 0) } else { x_t };
         let seen = Tensor::full([x.dims()[0]], s.c_noise as f32, &x.device());
-        let output = self.stage.unet.step(x.clone() * s.c_in as f32, seen, self.told);
+        let output = self.stage.unet.step(x.clone() * s.c_in as f32, seen, told);
         let x0_hat = x * s.c_skip as f32 + output * s.c_out as f32;
         let x0_hat = if guided { guidance::guide(x0_hat, self.cond_scale) } else { x0_hat };
         sampling.threshold.apply(x0_hat)

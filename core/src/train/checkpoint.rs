@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::balance::BINS;
 use super::params::{Flat, Graph, replace, values};
 use super::trainer::Trainer;
 use crate::weights::save::Tensors;
@@ -28,6 +29,9 @@ pub enum CheckpointError {
 /// The lists of a checkpoint, by the prefix of their keys.
 const PARTS: [&str; 4] = ["param", "ema", "mean", "square"];
 
+/// What was seen of losses by noise level.
+const LEVELS: [&str; 2] = ["level.losses", "level.pictures"];
+
 /// The bytes of a checkpoint; `config` is the run's, as JSON.
 ///
 /// # Errors
@@ -45,6 +49,9 @@ pub async fn save(trainer: &Trainer, config: &str) -> Result<Vec<u8>, SaveError>
         for (slot, tensor) in slots.iter().zip(list) {
             tensors.add(format!("{part}.{}", slot.path), slot.shape.clone(), tensor.clone()).await?;
         }
+    }
+    for (key, tensor) in LEVELS.into_iter().zip([&trainer.balance.losses, &trainer.balance.pictures]) {
+        tensors.add(key.to_owned(), vec![BINS], tensor.clone()).await?;
     }
     let metadata = BTreeMap::from([
         ("step".to_owned(), trainer.step.to_string()),
@@ -68,6 +75,11 @@ pub fn restore(trainer: &mut Trainer, file: &WeightFile) -> Result<(), Checkpoin
     let mut lists = Vec::new();
     for part in PARTS {
         lists.push(list(trainer, file, part)?);
+    }
+    // Checkpoints of before they were kept have none; the run measures them anew.
+    if LEVELS.iter().any(|key| file.shape(key).is_some()) {
+        let [losses, pictures] = LEVELS.map(|key| flat(file, key, &[BINS], &trainer.device));
+        (trainer.balance.losses, trainer.balance.pictures) = (losses?, pictures?);
     }
     let mut lists = lists.into_iter();
     let mut next = || lists.next().unwrap_or_default();

@@ -66,6 +66,10 @@ pub struct StageTraining {
     pub loss: LossKind,
     /// How noise levels count.
     pub weighting: Weighting,
+    /// Noise levels count alike: each loss is divided by what losses at its level are expected to be, and `weighting` is
+    /// divided out with it.
+    #[serde(default)]
+    pub balance: bool,
     /// The share of captions that are dropped, so that guidance has something to stand on.
     pub drop_caption: f64,
     /// The optimiser.

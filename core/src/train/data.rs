@@ -22,6 +22,8 @@ pub struct Examples {
     pub c_noise: Vec<f32>,
     /// `[count]`, the factor of each loss.
     pub weight: Vec<f32>,
+    /// `[count]`, the level as log-SNR.
+    pub log_snr: Vec<f32>,
     /// What is said of each.
     pub captions: Vec<String>,
     /// `[count]`, 0 where the caption is dropped.
@@ -51,6 +53,7 @@ pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<
         target: Vec::new(),
         c_noise: Vec::new(),
         weight: Vec::new(),
+        log_snr: Vec::new(),
         captions: Vec::new(),
         keep: Vec::new(),
         lowres: stage.below.map(|_| SmallPictures { image: Vec::new(), level: Vec::new() }),
@@ -100,6 +103,7 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
     batch.target.extend(mixed(a, b));
     batch.c_noise.push(scalings.c_noise as f32);
     batch.weight.push(stage.training.weighting.weight(process, level) as f32);
+    batch.log_snr.push(level.log_snr() as f32);
     batch.keep.push(f32::from(u8::from(!stream.chance(stage.training.drop_caption))));
     batch.captions.push(caption);
 

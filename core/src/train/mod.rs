@@ -8,6 +8,7 @@
 //!
 //! Nothing random is kept: step 70 draws from the streams of step 70, so a run that was stopped goes on exactly.
 
+pub mod balance;
 pub mod checkpoint;
 pub mod config;
 pub mod data;

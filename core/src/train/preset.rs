@@ -5,7 +5,7 @@ use super::ema::EmaConfig;
 use super::optim::{Method, OptimConfig};
 use crate::cascade::config::FORMAT;
 use crate::cascade::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};
-use crate::diffusion::{Elucidated, LossKind, Process, SamplerKind, Threshold, Weighting};
+use crate::diffusion::{Elucidated, LossKind, Process, Weighting};
 use crate::nn::attention::AttentionSize;
 use crate::text::{FeedForwardProj, T5Config};
 use crate::unet::config::{LevelConfig, Stem, TextConfig, UnetConfig};
@@ -100,6 +100,7 @@ fn base_training() -> StageTraining {
         crop: None,
         loss: LossKind::L2,
         weighting: Weighting::default(),
+        balance: true,
         drop_caption: 0.1,
         optim: OptimConfig {
             method: Method::Muon,
@@ -123,6 +124,7 @@ fn finer_training() -> StageTraining {
         steps: 6_000,
         batch: 16,
         crop: Some(64),
+        balance: false,
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..base_training()
     }
@@ -189,7 +191,7 @@ fn elucidated(p_mean: f64, p_std: f64) -> Process {
 }
 
 fn sampling(steps: usize, cond_scale: f64) -> SamplingConfig {
-    SamplingConfig { sampler: SamplerKind::DpmSolver2m, steps, cond_scale, threshold: Threshold::Static }
+    SamplingConfig { steps, cond_scale, ..SamplingConfig::default() }
 }
 
 /// One object, black on white. Colours are most of a picture's variance and none of its form: with all of them from the

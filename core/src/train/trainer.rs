@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::balance::{Balance, shares};
 use super::config::StageTraining;
 use super::data::{Examples, Place, examples};
 use super::ema::Ema;
@@ -58,6 +59,8 @@ pub struct Trainer {
     pub optimizer: Optimizer,
     /// The average.
     pub ema: Ema,
+    /// Losses by noise level.
+    pub balance: Balance,
     /// Steps done.
     pub step: u64,
     /// The device without gradients.
@@ -91,6 +94,7 @@ impl Trainer {
             networks,
             optimizer,
             ema: Ema::new(params),
+            balance: Balance::new(device),
             step: 0,
             device: device.clone(),
             #[cfg(feature = "native")]
@@ -125,19 +129,30 @@ impl Trainer {
             let networks = replace(self.networks.clone(), params.clone(), Graph::Tracked);
             let examples = examples(seed, place, self.step, range);
             let share = examples.count as f32 / batch as f32;
-            let loss = self.loss(&networks, &examples, training, words)? * share;
+            let losses = self.losses(&networks, &examples, training, words)?;
+            let shares = shares(&examples.log_snr, &self.device);
+            let seen = (shares.clone(), losses.clone().inner());
+            let losses = match training.balance {
+                true => losses * Tensor::from_inner(self.balance.factors(shares)),
+                false => losses,
+            };
+            let loss = losses.mean() * share;
             let grads = gradients(&networks, loss.backward());
-            Ok((grads, loss.inner()))
+            Ok((grads, loss.inner(), seen))
         });
         let mut sum: Option<(Flat, Tensor<1>)> = None;
+        let mut seen = Vec::new();
         for part in parts {
-            let (grads, loss) = part?;
+            let (grads, loss, part) = part?;
+            seen.push(part);
             sum = Some(match sum {
                 Some((sum, total)) => (sum.into_iter().zip(grads).map(|(a, b)| a + b).collect(), total + loss),
                 None => (grads, loss),
             });
         }
         let Some((sum, loss)) = sum else { unreachable!("a batch has at least one example") };
+        let (shares, losses): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        self.balance.update(Tensor::cat(shares, 0), Tensor::cat(losses, 0));
         let (grads, grad_norm) = clip(sum, training.optim.clip_norm);
         let rate = training.optim.rate(self.step, training.steps);
         let params = self.optimizer.step(&training.optim, rate, params, grads);
@@ -176,14 +191,14 @@ impl Trainer {
         ranges.into_iter().map(part).collect()
     }
 
-    /// The mean loss of a batch.
+    /// The loss of each picture of a batch.
     ///
     /// # Errors
     /// If a caption cannot be written in tokens.
     ///
     /// # Shapes
-    /// - output: `[1]`
-    pub fn loss(
+    /// - output: `[b]`
+    pub fn losses(
         &self,
         networks: &Networks,
         batch: &Examples,
@@ -203,7 +218,7 @@ impl Trainer {
         };
         let output = networks.unet.forward(maps(&batch.input), each(&batch.c_noise), &conditioning);
         let losses = training.loss.per_picture(output, maps(&batch.target));
-        Ok((losses * each(&batch.weight)).mean())
+        Ok(losses * each(&batch.weight))
     }
 
     fn encode(

@@ -64,9 +64,26 @@ pub struct Told {
     pub(super) places: Option<Tensor<4>>,
 }
 
-#[cfg(test)]
 impl Told {
+    /// What the first `b` rows of the batch are told.
+    #[must_use]
+    pub(crate) fn first(&self, b: usize) -> Self {
+        fn of<const D: usize>(tensor: &Option<Tensor<D>>, b: usize) -> Option<Tensor<D>> {
+            tensor.as_ref().map(|tensor| tensor.clone().narrow(0, 0, b))
+        }
+        Self {
+            vector: of(&self.vector, b),
+            tokens: of(&self.tokens, b),
+            mask: of(&self.mask, b),
+            images: of(&self.images, b),
+            self_cond: of(&self.self_cond, b),
+            lowres: of(&self.lowres, b),
+            places: of(&self.places, b),
+        }
+    }
+
     /// Rows of a batch that is told this, if it is told a text.
+    #[cfg(test)]
     pub(crate) fn rows(&self) -> Option<usize> {
         self.tokens.as_ref().map(|tokens| tokens.dims()[0])
     }

@@ -162,6 +162,27 @@ fn without_the_prompt_the_negative_is_what_is_drawn() {
     assert!(apart(drawn, prompt) > 5, "{} apart", apart(drawn, prompt));
 }
 
+/// With all levels in the interval it is as if there were none, with no level in it there is no guidance.
+#[test]
+fn guidance_is_where_its_interval_is() {
+    let drawn = |interval, scale| {
+        let mut model = model(7, &Device::flex());
+        for stage in &mut model.stages {
+            stage.config.sampling.guidance_interval = interval;
+        }
+        let request = request(&[(PROMPT, 1), (LONGER, 2)]);
+        pictures(&Arc::new(model), with(cond_scale(scale), request)).remove(1)
+    };
+    let [guided, alone] = [3.0, 1.0].map(|scale| drawn(None, scale));
+    assert!(apart(&guided, &drawn(Some([0.0, 1e3]), 3.0)) <= 1);
+    assert!(apart(&alone, &drawn(Some([1e3, 1e3]), 3.0)) <= 1);
+    // Of three levels, 50, 2.4 and 0.01, the middle one.
+    let middle = drawn(Some([0.5, 10.0]), 3.0);
+    assert!(apart(&middle, &guided) > 1 && apart(&middle, &alone) > 1);
+    // Where the prompt counts less than nothing at all, it is so everywhere.
+    assert_eq!(drawn(Some([1e3, 1e3]), 0.0), drawn(None, 0.0));
+}
+
 #[test]
 fn settings_change_the_picture() {
     let plain = &pictures(&shared(), one())[0];

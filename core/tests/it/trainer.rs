@@ -72,6 +72,37 @@ fn micro_batches_change_nothing_but_rounding() {
 }
 
 #[test]
+fn losses_count_by_their_levels_where_that_is_asked() {
+    use firefall_core::train::balance::{BINS, shares};
+    let device = Device::flex();
+    let batch = examples(5, &place(&config(), 0), 0, 0..4);
+    let shares = shares(&batch.log_snr, &device);
+    let run = |balance: bool| {
+        let mut config = config();
+        config.stages[0].balance = balance;
+        let mut trainer = trainer(&config, &device);
+        // As if levels with less noise had had larger losses.
+        let ramp: Vec<f32> = (0..BINS).map(|i| 10.0 * i as f32).collect();
+        trainer.balance.losses = Tensor::from_data(burn::tensor::TensorData::new(ramp, [BINS]), &device);
+        trainer.balance.pictures = Tensor::full([BINS], 100.0, &device);
+        let factors = numbers(&trainer.balance.factors(shares.clone()));
+        let networks = replace(trainer.networks.clone(), values(&trainer.networks), Graph::Tracked);
+        let words = words(&config, None);
+        let each = numbers(&trainer.losses(&networks, &batch, &config.stages[0], &words).unwrap().inner());
+        let loss = one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss);
+        (each, factors, loss, numbers(&trainer.balance.pictures).iter().sum::<f32>())
+    };
+    let (each, factors, plain, _) = run(false);
+    assert!(factors.iter().any(|f| (f - 1.0).abs() > 0.1), "{factors:?}");
+    let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / 4.0;
+    assert!((plain - mean(&mut each.iter().copied())).abs() < 1e-4 * plain);
+    let (_, _, balanced, pictures) = run(true);
+    let want = mean(&mut each.iter().zip(&factors).map(|(loss, factor)| loss * factor));
+    assert!((balanced - want).abs() < 1e-4 * want, "{balanced} not {want}");
+    assert!((pictures - (0.995 * 100.0 * BINS as f32 + 4.0)).abs() < 1.0, "{pictures}");
+}
+
+#[test]
 fn a_batch_is_learnt() {
     let mut config = config();
     config.stages[0].optim.warmup = 1;
@@ -113,7 +144,7 @@ fn check_gradients(index: usize) -> Vec<String> {
     let start = values(&networks);
     let loss = |params: Flat| {
         let networks = replace(networks.clone(), params, Graph::Tracked);
-        let loss = trainer.loss(&networks, &batch, place.training, &words).unwrap();
+        let loss = trainer.losses(&networks, &batch, place.training, &words).unwrap().mean();
         (networks, loss)
     };
     let (tracked, at_start) = loss(start.clone());
@@ -162,7 +193,7 @@ fn a_gpu_has_the_same_gradients() {
     let run = |device: &Device| -> Vec<Vec<f32>> {
         let trainer = trainer(&config, device);
         let networks = replace(trainer.networks.clone(), values(&trainer.networks), Graph::Tracked);
-        let loss = trainer.loss(&networks, &batch, place.training, &words).unwrap();
+        let loss = trainer.losses(&networks, &batch, place.training, &words).unwrap().mean();
         gradients(&networks, loss.backward()).iter().map(numbers).collect()
     };
     let (cpu, gpu) = (run(&Device::flex()), run(&device));

@@ -6,7 +6,7 @@
 //! filtering does a quarter of the work. Maps whose width is not a multiple of eight fall back to stock.
 //!
 //! On wgpu a tiled kernel computes the forward pass and, with the weights read the other way round, the gradient of the
-//! input; the gradient of the weight is stock.
+//! input. Another makes the gradient of the weight, the pixels shared out among so many workgroups that a device is full.
 
 use std::sync::Arc;
 
@@ -214,6 +214,46 @@ fn on_gpu(
     Some(y)
 }
 
+/// Input channels of a workgroup that makes a gradient of weights.
+const INPUTS: usize = 16;
+/// Workgroups that fill a device, and the least patches that one of them is worth its place for. Not yet measured on a GPU.
+const FULL: usize = 128;
+const LEAST_PATCHES: usize = 16;
+
+/// The workgroups for the gradient of the weights from images `[b, c, h, w]` to `o` channels, and how many patches each of
+/// them takes; nothing where an axis is empty, has too many workgroups, or an index would not fit 32 bits.
+fn weight_groups([b, c, h, w]: [usize; 4], o: usize) -> Option<([usize; 3], usize)> {
+    let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |n, &v| n.checked_mul(v));
+    let elements = [product(&[b, c, h, w])?, product(&[b, o, h, w])?];
+    if elements.contains(&0) {
+        return None;
+    }
+    let patches = b * h.div_ceil(PATCH) * w.div_ceil(PATCH);
+    let [outputs, inputs] = [o.div_ceil(OUTPUTS), c.div_ceil(INPUTS)];
+    let most = FULL.div_ceil(product(&[outputs, inputs])?);
+    let share = patches.div_ceil(most).max(LEAST_PATCHES);
+    let shares = patches.div_ceil(share);
+    let parts = product(&[shares, o, c, 9])?;
+    let counted = elements.into_iter().chain([parts]).all(|n| u32::try_from(n).is_ok());
+    let count = [outputs, inputs, shares];
+    (counted && count.iter().all(|&n| n <= MOST_GROUPS)).then_some((count, share))
+}
+
+/// The gradient of the weights by a WGSL kernel; nothing if it cannot be launched.
+fn weight_on_gpu(x: &CubeTensor, dy: &CubeTensor) -> Option<CubeTensor> {
+    let shape = x.meta.shape();
+    let ([b, c, h, w], o) = ([shape[0], shape[1], shape[2], shape[3]], dy.meta.shape()[1]);
+    let (count, share) = weight_groups([b, c, h, w], o)?;
+    if [x, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+        return None;
+    }
+    let [x, dy] = [x, dy].map(|t| into_contiguous(t.clone()));
+    let parts = empty_beside(&x, Shape::new([count[2], o * c * 9]));
+    launch(kernel::CONV3X3_DW, count, &[&x, &dy], &[b, c, o, h, w, share], &[&parts]);
+    let dw = if count[2] == 1 { parts } else { CubeBackend::float_sum_dim(parts, 0) };
+    Some(CubeBackend::float_reshape(dw, Shape::new([o, c, 3, 3])))
+}
+
 impl Conv3x3 for CubeBackend {
     fn conv3x3(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         let c = x.meta.shape()[1];
@@ -237,6 +277,10 @@ impl Conv3x3 for CubeBackend {
         let none = Self::float_zeros(Shape::new([c]), &dy.device, FloatDType::F32);
         let dx = on_gpu(&dy, &weight, &none, None, [9, c * 9, 1]);
         dx.unwrap_or_else(|| Self::conv2d_x_backward(x, weight, dy, options()))
+    }
+
+    fn conv3x3_dw(x: FloatTensor<Self>, weight: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        weight_on_gpu(&x, &dy).unwrap_or_else(|| Self::conv2d_weight_backward(x, weight, dy, options()))
     }
 }
 
@@ -354,7 +398,7 @@ mod gradient {
 
 #[cfg(test)]
 mod tests {
-    use super::{OUTPUTS, PATCH, QUAD, Tile, tile};
+    use super::{INPUTS, OUTPUTS, PATCH, QUAD, Tile, tile, weight_groups};
 
     #[test]
     fn tiles_by_size_and_device_and_every_patch_a_place() {
@@ -383,6 +427,25 @@ mod tests {
             let [threads, ..] = Tile::Direct.groups(patches, o);
             assert!(threads * 32 >= patches * o.div_ceil(QUAD));
             assert_eq!(Tile::Direct.kernel().workgroup_size, [32, 1, 1]);
+        }
+    }
+
+    #[test]
+    fn every_pair_of_channels_and_every_patch_has_a_workgroup_of_the_gradient() {
+        for (shape, o) in [([8, 64, 32, 32], 64), ([8, 256, 8, 8], 256), ([1, 5, 90, 91], 17), ([1, 1, 1, 1], 1)] {
+            let ([outputs, inputs, shares], share) = weight_groups(shape, o).unwrap();
+            let patches = shape[0] * shape[2].div_ceil(PATCH) * shape[3].div_ceil(PATCH);
+            assert!(outputs * OUTPUTS >= o && inputs * INPUTS >= shape[1], "{shape:?} to {o}");
+            assert!(
+                shares * share >= patches && (shares - 1) * share < patches,
+                "{shape:?} to {o}: {shares} of {share}"
+            );
+        }
+        // A device is filled, and not more.
+        let groups = |shape, o| weight_groups(shape, o).unwrap().0.iter().product::<usize>();
+        assert_eq!([groups([8, 64, 32, 32], 64), groups([8, 256, 8, 8], 256)], [128, 128]);
+        for (shape, o) in [([0, 3, 8, 8], 8), ([1, 3, 8, 8], 0), ([1, 1, 1 << 16, 1 << 16], 1), ([usize::MAX; 4], 1)] {
+            assert!(weight_groups(shape, o).is_none(), "{shape:?} to {o}");
         }
     }
 

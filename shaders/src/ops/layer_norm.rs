@@ -172,6 +172,35 @@ fn groups(rows: usize, width: usize) -> Option<[usize; 3]> {
     (elements > 0 && u32::try_from(elements).is_ok() && count <= MOST_GROUPS).then_some([count, 1, 1])
 }
 
+/// Columns of a workgroup that sums over rows, and the rows of one.
+const COLUMNS: usize = 32;
+const ROWS_OF_SUM: usize = 64;
+
+/// The workgroups that sum over `rows` of `width`; nothing where there are too many.
+fn sum_groups(rows: usize, width: usize) -> Option<[usize; 3]> {
+    let count = [width.div_ceil(COLUMNS), rows.div_ceil(ROWS_OF_SUM), 1];
+    count.iter().all(|&n| n <= MOST_GROUPS).then_some(count)
+}
+
+/// The gradients by the WGSL kernels; nothing if they cannot be launched.
+fn backward_on_gpu(x: &CubeTensor, gain: &CubeTensor, dy: &CubeTensor) -> Option<[CubeTensor; 3]> {
+    let (shape, width) = (x.meta.shape().clone(), gain.meta.shape()[0]);
+    let rows = shape[0] * shape[1];
+    let (count, sums) = groups(rows, width).zip(sum_groups(rows, width))?;
+    if [x, gain, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+        return None;
+    }
+    let [x, gain, dy] = [x, gain, dy].map(|t| into_contiguous(t.clone()));
+    let (dx, known) = (empty_beside(&x, shape), empty_beside(&x, Shape::new([rows, 2])));
+    launch(kernel::LAYER_NORM_DX, count, &[&x, &gain, &dy], &[rows, width], &[&dx, &known]);
+    let parts = empty_beside(&x, Shape::new([sums[1], 2 * width]));
+    launch(kernel::LAYER_NORM_DA, sums, &[&x, &dy, &known], &[rows, width, ROWS_OF_SUM], &[&parts]);
+    let both = if sums[1] == 1 { parts } else { CubeBackend::float_sum_dim(parts, 0) };
+    let both = CubeBackend::float_reshape(both, Shape::new([2 * width]));
+    let [dgain, doffset] = [0, width].map(|at| CubeBackend::float_slice(both.clone(), &[(at..at + width).into()]));
+    Some([dx, dgain, doffset])
+}
+
 /// What the WGSL kernel adds the norm to.
 enum Onto {
     Nothing,
@@ -234,6 +263,17 @@ impl LayerNorm for CubeBackend {
     ) -> FloatTensor<Self> {
         let y = on_gpu(&x, &gain, None, &Onto::Map(onto.clone()));
         y.unwrap_or_else(|| Self::float_add(onto, Self::float_swap_dims(reference::<Self>(x, gain, None), 1, 2)))
+    }
+
+    fn layer_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        match backward_on_gpu(&x, &gain, &dy) {
+            Some([dx, dgain, doffset]) => (dx, dgain, doffset),
+            None => reference_backward::<Self>(x, gain, dy),
+        }
     }
 }
 
@@ -436,7 +476,7 @@ mod gradient {
 
 #[cfg(test)]
 mod tests {
-    use super::{GROUP, groups};
+    use super::{COLUMNS, GROUP, ROWS_OF_SUM, groups, sum_groups};
     use crate::kernel;
 
     #[test]
@@ -445,6 +485,11 @@ mod tests {
         for (rows, width) in [(0, 4), (3, 0), (65_536 * GROUP, 4), (1 << 20, 1 << 12), (usize::MAX, 4)] {
             assert!(groups(rows, width).is_none(), "{rows} {width}");
         }
-        assert_eq!(kernel::LAYER_NORM.workgroup_size, [GROUP as u32, 1, 1]);
+        assert_eq!(sum_groups(ROWS_OF_SUM + 1, COLUMNS), Some([1, 2, 1]));
+        assert!(sum_groups(ROWS_OF_SUM << 16, 1).is_none());
+        for kernel in [kernel::LAYER_NORM, kernel::LAYER_NORM_DX] {
+            assert_eq!(kernel.workgroup_size, [GROUP as u32, 1, 1]);
+        }
+        assert_eq!(kernel::LAYER_NORM_DA.workgroup_size, [4 * COLUMNS as u32, 1, 1]);
     }
 }

@@ -56,6 +56,10 @@ fn plain_conv(x: Tensor<4>, w: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     burn::tensor::module::conv2d(x, w, Some(bias), burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }
 
+fn plain_conv_by(x: Tensor<4>, w: Tensor<4>) -> Tensor<4> {
+    burn::tensor::module::conv2d(x, w, None, burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+}
+
 /// Every op on `device`.
 pub(crate) fn check(device: &Device) {
     check_shapes(device);
@@ -152,13 +156,17 @@ fn check_convolutions(device: &Device) {
             (x, dy, tensor([o, c, 3, 3], 1.1, device), tensor([o], 2.0, device))
         };
         let ((x, dy, weight, bias), known) = (on(device), on(flex));
-        let want = values(plain_conv(known.0, known.2.clone(), known.3));
+        let want = values(plain_conv(known.0.clone(), known.2.clone(), known.3));
         close(&format!("conv3x3 {shape:?} to {o}"), &values(conv3x3(x.clone(), weight.clone(), bias)), &want);
         // The gradient of the input is the plain convolution of dy with channels exchanged and windows turned.
         let turned = known.2.swap_dims(0, 1).flip([2, 3]);
-        let want = values(plain_conv(known.1, turned, Tensor::zeros([c], flex)));
-        let got = values(ops::conv3x3::backward_input(x, weight, dy));
+        let want = values(plain_conv(known.1.clone(), turned, Tensor::zeros([c], flex)));
+        let got = values(ops::conv3x3::backward_input(x.clone(), weight.clone(), dy.clone()));
         close(&format!("conv3x3 dx {shape:?} to {o}"), &got, &want);
+        // That of the weight is the convolution of x with dy, images in the place of channels.
+        let [images, kernels] = [known.0, known.1].map(|t| t.swap_dims(0, 1));
+        let want = values(plain_conv_by(images, kernels).swap_dims(0, 1));
+        close(&format!("conv3x3 dw {shape:?} to {o}"), &values(ops::conv3x3::backward_weight(x, weight, dy)), &want);
 
         let views = |device: &Device| {
             let x = tensor([w, c, h, b + 1], 0.4, device).swap_dims(0, 3).slice([1..b + 1, 0..c, 0..h, 0..w]);

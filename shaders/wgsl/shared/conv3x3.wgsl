@@ -1,7 +1,6 @@
 // What every kernel of the 3x3 convolution shares: stride 1, zero padding 1, bias, and what it is added to; NCHW, f32.
 //
-// The maps of all images are cut into patches of 4 x 4 pixels, numbered along rows, then down, then over images. A patch
-// is computed from 6 x 6 inputs. A thread keeps 4 output channels of one patch in registers, 64 sums.
+// A thread keeps 4 output channels of one patch in registers, 64 sums.
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;       // (b, c, h, w)
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;  // 3x3 for every pair of channels
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;    // (o)
@@ -21,19 +20,6 @@ struct Weights {
     outputs: u32,      // elements from an output channel to the next
     inputs: u32,       // from an input channel to the next
     turned: bool,
-}
-
-struct Patch {
-    image: u32,
-    top: u32,
-    left: u32,
-}
-
-fn patch_at(index: u32) -> Patch {
-    let across = (params[4] + 3u) / 4u;
-    let down = (params[3] + 3u) / 4u;
-    let line = index / across;
-    return Patch(line / down, (line % down) * 4u, (index % across) * 4u);
 }
 
 // Four output channels from `o` on of one tap. Channels past the last repeat it: what they give is not stored.

@@ -321,7 +321,11 @@ fn a_checkpoint_holds_the_whole_trainer() {
         .map(|part| file.keys().filter(|key| key.starts_with(part)).count())
         .to_vec();
     assert!(parts[0] > 100 && parts.iter().all(|&n| n == parts[0]), "{parts:?}");
-    assert_eq!(file.keys().count(), 4 * parts[0]);
+    assert_eq!(file.keys().count(), 4 * parts[0] + 2);
+    // Two batches of four, the first of them a step ago.
+    let seen: f32 = file.values("level.pictures").unwrap().iter().sum();
+    assert!((seen - (4.0 * 0.995 + 4.0)).abs() < 1e-3, "{seen}");
+    assert!(file.values("level.losses").unwrap().iter().any(|&loss| loss > 0.0));
     // The average lags behind, and moments are not zero where there is a gradient.
     let last = "unet.final_conv.weight";
     let [param, ema, mean, square] =
