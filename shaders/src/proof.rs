@@ -158,6 +158,10 @@ fn wave(n: usize, phase: f32) -> Vec<f32> {
 async fn run_all(device: &Device) -> Result<Answers, String> {
     let mut answers = run_maps(device).await?;
     answers.extend(run_tokens(device).await?);
+    // Where nothing is trained nobody has to wait for their kernels to be compiled.
+    if cfg!(feature = "autodiff") {
+        answers.extend(run_gradients(device).await?);
+    }
     Ok(answers)
 }
 
@@ -173,7 +177,6 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
     let ((weight, bias), (few, few_bias), square) = (weights(17), weights(6), weights(5));
     // So many patches that the kernel for large maps runs; the one for small maps runs on the other.
     let wide = Tensor::<4>::from_data(TensorData::new(wave(5 * 90 * 91, 0.2), [1, 5, 90, 91]), device);
-    let dy = Tensor::<4>::from_data(TensorData::new(wave(2 * 17 * 9 * 15, 2.1), [2, 17, 9, 15]), device);
     let both = Some(Tensor::<2>::from_data(TensorData::new(wave(2 * 10, 0.3), [2, 10]), device));
     let whole = Tensor::<4>::from_data(TensorData::new(wave(2 * 8 * 68, 0.6), [2, 8, 4, 17]), device);
     let five = Tensor::<4>::from_data(TensorData::new(wave(2 * 5 * 68, 0.8), [2, 5, 4, 17]), device);
@@ -182,20 +185,14 @@ async fn run_maps(device: &Device) -> Result<Answers, String> {
         (Tensor::<4>::from_data(TensorData::new(wave(o * c, 0.7), [o, c, 1, 1]), device), row(o, 0.1))
     };
     let (key, squeeze, expand) = (layer([1, 5]), layer([3, 5]), layer([5, 3]));
-    let (dx, da) = rms_norm_silu::backward(map(0.1), affine.clone(), map(1.7));
     Ok(vec![
         ("rms_norm_silu", read(rms_norm_silu::rms_norm_silu(map(0.1), affine)).await?),
         ("block_norm", read(rms_norm_silu::block_norm(map(0.1), row(5, 0.4), None)).await?),
         ("block_norm with a scale and shift", read(rms_norm_silu::block_norm(map(0.1), row(5, 0.4), both)).await?),
-        ("rms_norm_silu dx", read(dx).await?),
-        ("rms_norm_silu da", read(da).await?),
         ("conv3x3", read(conv3x3::conv3x3(map(0.1), weight.clone(), bias.clone())).await?),
         ("conv3x3 to few channels", read(conv3x3::conv3x3(map(0.1), few, few_bias)).await?),
-        ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0.clone(), square.1, map(0.4))).await?),
-        ("conv3x3 of a large map", read(conv3x3::conv3x3(wide.clone(), weight.clone(), bias)).await?),
-        ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight.clone(), dy.clone())).await?),
-        ("conv3x3 dw", read(conv3x3::backward_weight(map(0.1), weight, dy)).await?),
-        ("conv3x3 dw of a large map", read(conv3x3::backward_weight(wide.clone(), square.0, wide.clone())).await?),
+        ("conv3x3 onto a map", read(conv3x3::conv3x3_onto(map(0.1), square.0, square.1, map(0.4))).await?),
+        ("conv3x3 of a large map", read(conv3x3::conv3x3(wide.clone(), weight, bias)).await?),
         ("global_context", read(global_context::global_context(wide.clone(), key.0, squeeze, expand)).await?),
         ("pointwise", read(pointwise::pointwise(whole.clone(), narrow.clone(), row(5, 0.4))).await?),
         ("pointwise onto a map", read(pointwise::pointwise_onto(whole, narrow, row(5, 0.4), five)).await?),
@@ -211,8 +208,6 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
     };
     let x = || table([37, 20], 0.1);
     let three = |phase| tokens([2, 35, 20], phase);
-    // More rows than a workgroup sums.
-    let gradients = layer_norm::backward(three(0.1), row(20, 0.3), three(1.7));
     let pixels = Tensor::<4>::from_data(TensorData::new(wave(2 * 20 * 35, 0.9), [2, 20, 5, 7]), device);
     let mut answers = vec![
         ("linear", read(linear::linear(x(), table([35, 20], 0.5), None)).await?),
@@ -220,9 +215,6 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
         ("linear onto rows", read(linear::linear_onto(x(), table([35, 20], 0.5), table([37, 35], 0.2))).await?),
         ("layer_norm onto tokens", read(layer_norm::layer_norm_onto(three(0.1), row(20, 0.3), three(0.6))).await?),
         ("layer_norm onto a map", read(layer_norm::layer_norm_onto_map(three(0.1), row(20, 0.3), pixels)).await?),
-        ("layer_norm dx", read(gradients.0).await?),
-        ("layer_norm dgain", read(gradients.1).await?),
-        ("layer_norm doffset", read(gradients.2).await?),
         ("layer_norm", read(layer_norm::layer_norm(x(), row(20, 0.3), None)).await?),
         ("layer_norm with an offset", read(layer_norm::layer_norm(x(), row(20, 0.3), Some(row(20, 0.7)))).await?),
     ];
@@ -233,6 +225,46 @@ async fn run_tokens(device: &Device) -> Result<Answers, String> {
         let keys = attend::Keys { kv: tokens([2, 5, 2 * kv_heads * d], 0.2), null, mask: Some(mask) };
         let y = attend::attend(tokens([2, 70, 2 * d], 1.2), keys, [row(d, 0.8), row(d, 1.1)]);
         answers.push((op, read(y).await?));
+    }
+    Ok(answers)
+}
+
+/// The gradients.
+async fn run_gradients(device: &Device) -> Result<Answers, String> {
+    let row = |n: usize, phase| Tensor::<1>::from_data(TensorData::new(wave(n, phase), [n]), device);
+    let maps = |shape: [usize; 4], phase| {
+        Tensor::<4>::from_data(TensorData::new(wave(shape.iter().product(), phase), shape), device)
+    };
+    let tokens = |shape: [usize; 3], phase| {
+        Tensor::<3>::from_data(TensorData::new(wave(shape.iter().product(), phase), shape), device)
+    };
+    let map = |phase| maps([2, 5, 9, 15], phase);
+    let (weight, dy) = (maps([17, 5, 3, 3], 0.5), maps([2, 17, 9, 15], 2.1));
+    // Of pixels for one workgroup and for several, and of rows for more than one.
+    let (wide, square) = (maps([1, 5, 90, 91], 0.2), maps([5, 5, 3, 3], 0.5));
+    let norm = rms_norm_silu::backward(map(0.1), tokens([2, 2, 5], 0.3), map(1.7));
+    let layer = layer_norm::backward(tokens([2, 35, 20], 0.1), row(20, 0.3), tokens([2, 35, 20], 1.7));
+    let mut answers = vec![
+        ("rms_norm_silu dx", read(norm.0).await?),
+        ("rms_norm_silu da", read(norm.1).await?),
+        ("conv3x3 dx", read(conv3x3::backward_input(map(0.1), weight.clone(), dy.clone())).await?),
+        ("conv3x3 dw", read(conv3x3::backward_weight(map(0.1), weight, dy)).await?),
+        ("conv3x3 dw of a large map", read(conv3x3::backward_weight(wide.clone(), square, wide)).await?),
+        ("layer_norm dx", read(layer.0).await?),
+        ("layer_norm dgain", read(layer.1).await?),
+        ("layer_norm doffset", read(layer.2).await?),
+    ];
+    for (d, kv_heads) in [(32, 1), (64, 2)] {
+        let mask = Some(Tensor::<2>::from_data([[1f32, 0.0, 1.0], [0.0, 0.0, 1.0]], device));
+        let null = Some(Tensor::<2>::from_data(TensorData::new(wave(2 * d, 0.6), [2, d]), device));
+        let keys = attend::Keys { kv: tokens([2, 5, 2 * kv_heads * d], 0.2), null, mask };
+        let (q, dy) = (tokens([2, 70, 2 * d], 1.2), tokens([2, 70, 2 * d], 2.2));
+        let (dq, dkv, dnull, [dscale_q, dscale_k]) = attend::backward(q, keys, [row(d, 0.8), row(d, 1.1)], dy);
+        answers.push(("attend dq", read(dq).await?));
+        answers.push(("attend dkv", read(dkv).await?));
+        answers.push(("attend dnull", read(dnull).await?));
+        answers.push(("attend dscale_q", read(dscale_q).await?));
+        answers.push(("attend dscale_k", read(dscale_k).await?));
     }
     Ok(answers)
 }

@@ -1,13 +1,14 @@
 //! Attention by cosine similarity, with a learned null key and value and a mask.
 //!
-//! On wgpu a kernel walks the keys once with a running softmax, for heads of 32 or 64 features; the gradient there is
-//! the plain body. On the CPU forward and backward are products of small blocks. Neither keeps the scores.
+//! On wgpu a kernel walks the keys once with a running softmax, for heads of 32 or 64 features, and for the gradient two
+//! make the scores anew. On the CPU forward and backward are products of small blocks. Neither keeps the scores.
 
 use burn::Tensor;
 use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeTensor;
-use burn::backend::{Backend, Dispatch, ExtensionType, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Backend, Dispatch, ExtensionType, Flex, FloatDType, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
 use crate::cpu::{self, LANES};
@@ -209,7 +210,27 @@ impl Sizes {
     }
 }
 
-/// Queries of a workgroup of the WGSL kernels.
+impl Sizes {
+    /// Numbers that the backward pass keeps of a query: its gradient, that of the scales, what meets the keys, and four more.
+    fn made(&self) -> usize {
+        3 * self.d + 4
+    }
+
+    /// The WGSL kernels of the backward pass and their workgroups; nothing where none applies.
+    fn backward_groups(&self) -> Option<[(Kernel, [usize; 3]); 2]> {
+        let (_, queries) = self.groups()?;
+        let [to_q, to_kv] = match self.d {
+            32 => [kernel::ATTEND_DQ_32, kernel::ATTEND_DKV_32],
+            _ => [kernel::ATTEND_DQ_64, kernel::ATTEND_DKV_64],
+        };
+        let made = [self.b, self.n, self.heads].iter().try_fold(self.made(), |n, &v| n.checked_mul(v))?;
+        let keys = [(self.m + 1).div_ceil(GROUP), self.kv_heads, self.b];
+        let fits = u32::try_from(made).is_ok() && keys.iter().all(|&n| n <= MOST_GROUPS);
+        fits.then_some([(to_q, queries), (to_kv, keys)])
+    }
+}
+
+/// Queries, or keys, of a workgroup of the WGSL kernels.
 const GROUP: usize = 64;
 
 fn on_gpu(inputs: &Inputs<CubeBackend>) -> Option<CubeTensor> {
@@ -226,9 +247,47 @@ fn on_gpu(inputs: &Inputs<CubeBackend>) -> Option<CubeTensor> {
     Some(y)
 }
 
+/// The gradients by the WGSL kernels; nothing if they cannot be launched.
+fn backward_on_gpu(inputs: &Inputs<CubeBackend>, dy: &CubeTensor) -> Option<Gradients<CubeBackend>> {
+    let size = inputs.sizes();
+    let [(to_q, queries), (to_kv, keys)] = size.backward_groups()?;
+    if [&inputs.q, dy].iter().any(|t| t.dtype != DType::F32) || !proven(dy) {
+        return None;
+    }
+    let Inputs { q, kv, null, scale_q, scale_k, mask, with_null, masked } =
+        inputs.clone().map::<CubeBackend>(into_contiguous);
+    let (dy, scale) = (into_contiguous(dy.clone()), CubeBackend::float_mul(scale_q.clone(), scale_k.clone()));
+    let Sizes { b, n, m, heads, kv_heads, d } = size;
+    let params = [b, n, m, heads, kv_heads, masked, with_null.into()];
+    let made = empty_beside(&q, Shape::new([b * n * heads, size.made()]));
+    launch(to_q, queries, &[&q, &kv, &null, &scale, &mask, &dy], &params, &[&made]);
+    let (dkv, dnull) = (empty_beside(&q, kv.meta.shape().clone()), empty_beside(&q, Shape::new([b * kv_heads, 2 * d])));
+    launch(to_kv, keys, &[&kv, &null, &mask, &dy, &made], &params, &[&dkv, &dnull]);
+    let part = |i: usize| {
+        let columns = (i * d..(i + 1) * d).into();
+        CubeBackend::float_slice(made.clone(), &[(0..b * n * heads).into(), columns])
+    };
+    let both = CubeBackend::float_reshape(CubeBackend::float_sum_dim(part(1), 0), Shape::new([d]));
+    let null = match with_null {
+        true => CubeBackend::float_sum_dim(dnull, 0),
+        false => CubeBackend::float_zeros(null_shape(scale.meta.shape()), &dy.device, FloatDType::F32),
+    };
+    Some(Gradients {
+        q: CubeBackend::float_reshape(part(0), q.meta.shape().clone()),
+        kv: dkv,
+        null: CubeBackend::float_reshape(null, null_shape(scale.meta.shape())),
+        scale_q: CubeBackend::float_mul(both.clone(), scale_k),
+        scale_k: CubeBackend::float_mul(both, scale_q),
+    })
+}
+
 impl Attend for CubeBackend {
     fn attend(inputs: Inputs<Self>) -> FloatTensor<Self> {
         on_gpu(&inputs).unwrap_or_else(|| plain::forward::<Self>(&inputs))
+    }
+
+    fn attend_backward(inputs: Inputs<Self>, dy: FloatTensor<Self>) -> Gradients<Self> {
+        backward_on_gpu(&inputs, &dy).unwrap_or_else(|| plain::backward::<Self>(&inputs, dy))
     }
 }
 
@@ -331,5 +390,41 @@ mod gradient {
                 OpsKind::UnTracked(prep) => prep.finish(B::attend(inputs.map(|t| t.into_primitive()))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUP, Sizes};
+
+    const SIZES: Sizes = Sizes { b: 2, n: 65, m: 64, heads: 4, kv_heads: 2, d: 32 };
+
+    #[test]
+    fn every_query_and_key_has_a_thread_and_the_null_key_too() {
+        for d in [32, 64] {
+            let size = Sizes { d, ..SIZES };
+            let [(to_q, queries), (to_kv, keys)] = size.backward_groups().unwrap();
+            assert_eq!((queries, keys), ([2, 4, 2], [2, 2, 2]));
+            for kernel in [size.groups().unwrap().0, to_q, to_kv] {
+                assert_eq!(kernel.workgroup_size, [GROUP as u32, 1, 1]);
+                assert!(kernel.name.ends_with(&d.to_string()), "{}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_a_launch_are_left_to_the_plain_body() {
+        for size in [
+            Sizes { d: 48, ..SIZES },
+            Sizes { m: 0, ..SIZES },
+            Sizes { b: 1 << 16, ..SIZES },
+            Sizes { n: 1 << 22, heads: 8, ..SIZES },
+            Sizes { n: usize::MAX, ..SIZES },
+        ] {
+            assert!(size.backward_groups().is_none(), "{size:?}");
+        }
+        // Queries that the forward pass reaches, and of which the backward pass would have to keep too much.
+        let many = Sizes { n: 1 << 20, heads: 32, ..SIZES };
+        assert!(many.groups().is_some() && many.backward_groups().is_none());
     }
 }

@@ -1,0 +1,10 @@
+// Backward of attention for the queries, over heads of 32 features.
+// Twin: shaders/src/ops/attend/plain.rs::backward
+const WIDTH: u32 = 8u;  // vectors of a head
+
+#import attend_dq
+
+@compute @workgroup_size(64, 1, 1)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    gradient(id.x, id.y, id.z);
+}
