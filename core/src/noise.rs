@@ -23,6 +23,8 @@ pub enum Purpose {
     Training = 5,
     /// Everything of an evaluation.
     Evaluation = 6,
+    /// Captions from which a text encoder learns to read, and their scenes.
+    Reading = 7,
 }
 
 /// A stream of random numbers: `ChaCha8` under one seed and one counter.

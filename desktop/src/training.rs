@@ -47,6 +47,15 @@ pub enum Taught {
         /// Its steps.
         steps: u64,
     },
+    /// The text encoder learns to read.
+    Reading {
+        /// Steps done.
+        step: u64,
+        /// Of how many.
+        steps: u64,
+        /// The share of captions that it understands.
+        right: f64,
+    },
     /// What was measured.
     Measured(Metrics),
     /// A sheet of samples of the model as it is.
@@ -96,6 +105,9 @@ impl Taught {
     pub(crate) fn of(event: TrainEvent) -> Result<Option<Self>> {
         Ok(match event {
             TrainEvent::StageStarted { stage, stages, steps, .. } => Some(Self::Stage { stage, stages, steps }),
+            TrainEvent::Read { step, steps, metrics } => {
+                metrics.map(|metrics| Self::Reading { step, steps, right: metrics.right })
+            }
             TrainEvent::Step { metrics, .. } => metrics.map(Self::Measured),
             TrainEvent::Checkpoint { model, .. } => Some(Self::Sheet(samples(&model)?)),
             TrainEvent::StageDone { .. } => None,

@@ -15,6 +15,9 @@ const VECTORS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 2 };
 /// Rows from which on a tile of columns is copied to one place before it is read again and again.
 const MANY_ROWS: usize = 16;
 
+/// Weights beyond this do not stay in a cache, and Burn's product is the better one.
+pub(crate) const MOST_WEIGHTS: usize = 1 << 16;
+
 /// Whether this is the faster product for matrices that fit it: Burn's has vectors of sixteen where there is AVX-512.
 pub(crate) fn pays() -> bool {
     #[cfg(target_arch = "x86_64")]

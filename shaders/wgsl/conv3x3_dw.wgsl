@@ -60,16 +60,8 @@ fn inputs_at(spot: Patch, c: u32, vector: u32, some: bool) -> vec4<f32> {
     );
 }
 
-struct Rows {
-    upper: array<f32, 6>,
-    lower: array<f32, 6>,
-}
-
 fn input_rows(at: u32) -> Rows {
-    let a = pool[at];
-    let b = pool[at + 1u];
-    let c = pool[at + 2u];
-    return Rows(array<f32, 6>(a.x, a.y, a.z, a.w, b.x, b.y), array<f32, 6>(b.z, b.w, c.x, c.y, c.z, c.w));
+    return two_rows(pool[at], pool[at + 1u], pool[at + 2u]);
 }
 
 // A row of gradients, a column of the matrix a pixel, a row of it an output channel.

@@ -25,10 +25,11 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 121] = [
+const NOTES: [Note; 125] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
+    ("train", "reading", "What the text encoder learns before the first stage: to tell from its vectors alone what a caption says."),
     ("train", "checkpoint_every", "Steps between checkpoints."),
     ("train", "keep_checkpoints", "Checkpoints of a stage that are kept."),
     ("train", "log_every", "Steps between lines of metrics."),
@@ -101,6 +102,10 @@ const NOTES: [Note; 121] = [
     ("sampling", "guidance_interval", "Only between these two sigmas is there guidance: the other steps are half as dear."),
     ("sampling", "threshold", "What keeps estimates in range: none, static or dynamic = { quantile = 0.95 }."),
 
+    ("reading", "steps", "Steps, by the optimiser of the first stage at its full rate."),
+    ("reading", "batch", "Captions in a step."),
+    ("reading", "anew", "With a fresh encoder, also where the run begins with a model that has one."),
+
     ("stages", "steps", "Steps of the optimiser."),
     ("stages", "batch", "Pictures in a step."),
     ("stages", "micro_batch", "Pictures at a time; the gradients of the parts of a batch are added up."),
@@ -112,7 +117,7 @@ const NOTES: [Note; 121] = [
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),
-    ("optim", "text_share", "The share of it for the text encoder, which is trained with the first stage."),
+    ("optim", "text_share", "The share of it for the text encoder, which is trained with the first stage; 0 leaves it as it is."),
     ("optim", "final_share", "The share of it that is left at the end."),
     ("optim", "warmup", "Steps until it is reached."),
     ("optim", "momentum", "Decay of Muon's mean of gradients."),

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::ema::EmaConfig;
 use super::optim::OptimConfig;
 use super::preset;
+use super::reading::Reading;
 use crate::cascade::{ModelConfig, StageConfig};
 use crate::diffusion::{LossKind, Weighting};
 use crate::world::Mix;
 
 /// The most pictures in a step.
-const MOST_PICTURES: usize = 1 << 16;
+pub(super) const MOST_PICTURES: usize = 1 << 16;
 /// The most steps of a stage.
 const MOST_STEPS: u64 = 1_000_000_000;
 
@@ -40,6 +41,10 @@ pub struct TrainConfig {
     pub model: ModelConfig,
     /// Words and pieces of words in the tokenizer; at most the text encoder's `vocab_size`.
     pub vocabulary: usize,
+    /// What the text encoder learns before the first stage. Captions of a folder say nothing of what they tell: there it
+    /// is passed over.
+    #[serde(default)]
+    pub reading: Option<Reading>,
     /// One entry for each stage of the model.
     pub stages: Vec<StageTraining>,
     /// Steps between checkpoints.
@@ -133,6 +138,9 @@ impl TrainConfig {
         }
         if self.checkpoint_every == 0 || self.keep_checkpoints == 0 || self.log_every == 0 {
             return Err("checkpoint_every, keep_checkpoints and log_every must be at least 1".into());
+        }
+        if let Some(reading) = &self.reading {
+            reading.validate().map_err(|e| format!("reading.{e}"))?;
         }
         let mut below = None;
         for (i, (training, stage)) in self.stages.iter().zip(&self.model.stages).enumerate() {

@@ -6,7 +6,7 @@
 //!                                          run: checkpoint, metrics, model ─► folder
 //! ```
 //!
-//! Nothing random is kept: step 70 draws from the streams of step 70, so a run that was stopped goes on exactly.
+//! Before its first picture a text encoder may learn to [read](reading). Nothing random is kept: step 70 draws from the streams of step 70, so a run that was stopped goes on exactly.
 
 pub mod balance;
 pub mod checkpoint;
@@ -18,11 +18,14 @@ pub mod folder;
 pub mod muon;
 pub mod optim;
 pub mod params;
+mod parts;
 pub mod pictures;
 mod preset;
+pub mod reading;
 pub mod run;
 pub mod trainer;
 
 pub use config::{Data, Phase, StageTraining, TrainConfig};
 pub use error::TrainError;
-pub use run::{Metrics, RunOptions, TrainEvent, TrainRun};
+pub use reading::Reading;
+pub use run::{Metrics, ReadMetrics, RunOptions, TrainEvent, TrainRun};

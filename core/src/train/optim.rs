@@ -27,7 +27,7 @@ pub struct OptimConfig {
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
     /// The share of it at which the text encoder is trained with the first stage. T5's attention has no scale, so that
-    /// at a network's own rate it soon looks at single tokens, deaf to their order.
+    /// at a network's own rate it soon looks at single tokens, deaf to their order. At 0 it is left out of the work.
     pub text_share: f64,
     /// The share of it that is left at the end.
     pub final_share: f64,

@@ -3,6 +3,7 @@
 use super::config::{Data, Phase, StageTraining, TrainConfig};
 use super::ema::EmaConfig;
 use super::optim::{Method, OptimConfig};
+use super::reading::Reading;
 use crate::cascade::config::FORMAT;
 use crate::cascade::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};
 use crate::diffusion::{Elucidated, LossKind, Process, Weighting};
@@ -46,6 +47,7 @@ pub(super) fn small() -> TrainConfig {
         data: Data::Shapes,
         model,
         vocabulary: 512,
+        reading: Some(Reading { steps: 3000, batch: 64, anew: false }),
         stages: vec![base_training(), finer_training()],
         checkpoint_every: 1000,
         keep_checkpoints: 3,
@@ -156,6 +158,7 @@ pub(super) fn tiny() -> TrainConfig {
         // From the first step on, so that an average of few steps is one.
         training.ema = EmaConfig { update_after_step: 0, update_every: 1, ..training.ema };
     }
+    config.reading = Some(Reading { steps: 3, batch: 4, anew: false });
     config.checkpoint_every = 2;
     config.log_every = 1;
     config

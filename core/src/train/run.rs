@@ -27,6 +27,7 @@ use super::config::{Data, TrainConfig};
 use super::data::Place;
 use super::folder::{Folder, FolderError, METRICS};
 use super::pictures::PictureFolder;
+use super::reading::{Reader, ReadingTrainer};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, Stage};
 use crate::noise::{Purpose, Stream};
@@ -55,6 +56,15 @@ pub enum TrainEvent {
         steps: u64,
         /// Numbers in its networks.
         parameters: usize,
+    },
+    /// The text encoder of the first stage has read some captions.
+    Read {
+        /// Steps of reading done.
+        step: u64,
+        /// Of how many.
+        steps: u64,
+        /// How well it reads, every few steps.
+        metrics: Option<ReadMetrics>,
     },
     /// A step is done.
     Step {
@@ -98,6 +108,15 @@ pub struct Metrics {
     pub learning_rate: f64,
 }
 
+/// How well a text encoder reads, by the captions of one step, which it had never seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadMetrics {
+    /// The mean loss: what is in doubt of a caption, in nats.
+    pub loss: f64,
+    /// The share of captions of which it knows everything.
+    pub right: f64,
+}
+
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
@@ -125,6 +144,8 @@ pub struct TrainRun {
     done: Vec<Networks>,
     left: VecDeque<usize>,
     current: Option<(usize, Trainer)>,
+    /// The encoder of the current stage, while it learns to read.
+    reading: Option<ReadingTrainer>,
     /// Stages after the current one that an earlier part of the run has trained.
     later: Vec<Networks>,
     /// What should be known before the run goes on.
@@ -180,9 +201,24 @@ impl TrainRun {
         }
         warnings.extend(outdated(&config, &folder, &left));
         let device = device.clone();
-        let (done, later, losses, current) = (Vec::new(), Vec::new(), Vec::new(), None);
-        let from = options.from.clone();
-        Ok(Self { config, json, folder, device, words, pictures, from, done, left, current, later, warnings, losses })
+        let (done, later, losses) = (Vec::new(), Vec::new(), Vec::new());
+        let (from, current, reading) = (options.from.clone(), None, None);
+        Ok(Self {
+            config,
+            json,
+            folder,
+            device,
+            words,
+            pictures,
+            from,
+            done,
+            left,
+            current,
+            reading,
+            later,
+            warnings,
+            losses,
+        })
     }
 
     /// What should be known before the run goes on, each a sentence without its full stop: captions that are cut,
@@ -203,6 +239,9 @@ impl TrainRun {
     /// # Errors
     /// If the disk, the device or the training itself fails; what was saved stays.
     pub async fn next(&mut self) -> Result<Option<TrainEvent>, TrainError> {
+        if self.reading.is_some() {
+            return self.read().await.map(Some);
+        }
         let Some((index, trainer)) = &mut self.current else { return self.start().await };
         let index = *index;
         let training = &self.config.stages[index];
@@ -304,12 +343,49 @@ impl TrainRun {
             self.later.push(self.trainer(stage)?.averaged());
         }
         let complete = trainer.step >= self.config.stages[index].steps;
+        self.reading = self.begin_to_read(&trainer);
         self.current = Some((index, trainer));
         if complete {
             // Nothing will be saved of it, and what is in the model's folder may be of a shorter run.
             self.write_model().await?;
         }
         Ok(Some(event))
+    }
+
+    /// The text encoder of a stage that has one, before its first step, if it is to read.
+    fn begin_to_read(&self, trainer: &Trainer) -> Option<ReadingTrainer> {
+        let t5 = trainer.networks.t5.clone().filter(|_| trainer.step == 0)?;
+        let reading = self.config.reading.filter(|_| self.pictures.is_none())?;
+        let t5 = Some(t5).filter(|_| !reading.anew);
+        let reader = Reader::new(self.config.seed, &self.config.model.text.t5, t5, &self.device);
+        Some(ReadingTrainer::new(reader, reading, self.config.stages[0].optim, &self.device))
+    }
+
+    /// One step of reading; after the last the stage goes on with the encoder that has read. A run that is stopped before
+    /// reads again from the beginning.
+    async fn read(&mut self) -> Result<TrainEvent, TrainError> {
+        let (Some(reading), Some((_, trainer)), Some(config)) =
+            (&mut self.reading, &mut self.current, &self.config.reading)
+        else {
+            return Err(TrainError::Order { stage: 1 });
+        };
+        let read = reading.step(self.config.seed, &self.words)?;
+        let (step, steps) = (reading.step, config.steps);
+        let over = step >= steps;
+        let metrics = if over || step.is_multiple_of(self.config.log_every) {
+            let metrics = ReadMetrics { loss: scalar(read.loss).await?, right: scalar(read.right).await? };
+            if !metrics.loss.is_finite() {
+                return Err(TrainError::Diverged { stage: 1, step: 0, loss: metrics.loss });
+            }
+            Some(metrics)
+        } else {
+            None
+        };
+        if over {
+            trainer.begin_with(Networks { t5: Some(reading.encoder()), unet: trainer.networks.unet.clone() });
+            self.reading = None;
+        }
+        Ok(TrainEvent::Read { step, steps, metrics })
     }
 
     /// A stage as the folder has it.

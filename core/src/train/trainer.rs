@@ -1,9 +1,5 @@
 //! One stage being trained: network, optimiser, average, and what a step does to them.
 
-use std::ops::Range;
-#[cfg(feature = "native")]
-use std::sync::OnceLock;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -14,6 +10,7 @@ use super::ema::Ema;
 use super::muon::Matrix;
 use super::optim::{Method, Optimizer, Rule, Step, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
+use super::parts::Parts;
 use crate::cascade::{StageConfig, TextModelConfig};
 use crate::nn::Init;
 use crate::text::{T5Encoder, TextEmbedding, Tokenizer, TokenizerError};
@@ -65,9 +62,7 @@ pub struct Trainer {
     pub step: u64,
     /// The device without gradients.
     pub device: Device,
-    /// The cores of a CPU device, shared out to the parts of the first batch; none on a GPU.
-    #[cfg(feature = "native")]
-    pools: OnceLock<Vec<rayon::ThreadPool>>,
+    parts: Parts,
 }
 
 impl Trainer {
@@ -97,8 +92,7 @@ impl Trainer {
             balance: Balance::new(device),
             step: 0,
             device: device.clone(),
-            #[cfg(feature = "native")]
-            pools: OnceLock::new(),
+            parts: Parts::new(device),
         }
     }
 
@@ -121,10 +115,8 @@ impl Trainer {
     pub fn step(&mut self, seed: u64, place: &Place<'_>, words: &Words) -> Result<StepReport, TokenizerError> {
         let training = place.training;
         let batch = training.batch;
-        let ranges =
-            (0..batch).step_by(training.micro_batch).map(|start| start..(start + training.micro_batch).min(batch));
         let params = values(&self.networks);
-        let parts = self.side_by_side(ranges.collect(), |range| {
+        let parts = self.parts.map(batch, training.micro_batch, |range| {
             // Its own leaves, so that the graphs of two parts never meet.
             let networks = replace(self.networks.clone(), params.clone(), Graph::Tracked);
             let examples = examples(seed, place, self.step, range);
@@ -162,35 +154,6 @@ impl Trainer {
         Ok(StepReport { loss, grad_norm })
     }
 
-    /// The parts of a batch: one after the other on a GPU, side by side on a CPU, where most operations are too small to
-    /// be worth sharing. Cores beyond the parts help within them: operations here give each output to one thread, so the
-    /// results are the same to the last bit.
-    #[cfg(feature = "native")]
-    fn side_by_side<T: Send>(&self, ranges: Vec<Range<usize>>, part: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
-        let pools = self.pools.get_or_init(|| pools(&self.device, ranges.len()));
-        if pools.is_empty() {
-            return ranges.into_iter().map(part).collect();
-        }
-        let mut results = Vec::new();
-        for together in ranges.chunks(pools.len()) {
-            std::thread::scope(|scope| {
-                let part = &part;
-                let pools = pools.iter().zip(together);
-                let handles: Vec<_> =
-                    pools.map(|(pool, range)| scope.spawn(move || pool.install(|| part(range.clone())))).collect();
-                for handle in handles {
-                    results.push(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-                }
-            });
-        }
-        results
-    }
-
-    #[cfg(not(feature = "native"))]
-    fn side_by_side<T>(&self, ranges: Vec<Range<usize>>, part: impl Fn(Range<usize>) -> T) -> Vec<T> {
-        ranges.into_iter().map(part).collect()
-    }
-
     /// The loss of each picture of a batch.
     ///
     /// # Errors
@@ -210,7 +173,17 @@ impl Trainer {
         let maps =
             |values: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(values.clone(), [b, 3, side, side]), device);
         let each = |values: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(values.clone(), [b]), device);
-        let TextEmbedding { tokens, mask } = self.encode(networks, &batch.captions, words, device)?;
+        let learns = training.optim.text_share > 0.0;
+        let TextEmbedding { tokens, mask } = match networks.t5.as_ref().filter(|_| learns) {
+            Some(t5) => encode(t5, &batch.captions, words, device)?,
+            None => {
+                let Some(t5) = self.networks.t5.as_ref().or(words.frozen.as_ref()) else {
+                    unreachable!("a stage has a text encoder, its own or a frozen one")
+                };
+                let TextEmbedding { tokens, mask } = encode(t5, &batch.captions, words, &self.device)?;
+                TextEmbedding { tokens: Tensor::from_inner(tokens), mask: Tensor::from_inner(mask) }
+            }
+        };
         let conditioning = Conditioning {
             text: Some(TextInput { tokens, mask, keep: each(&batch.keep) }),
             lowres: batch.lowres.as_ref().map(|small| Lowres { image: maps(&small.image), level: each(&small.level) }),
@@ -220,52 +193,22 @@ impl Trainer {
         let losses = training.loss.per_picture(output, maps(&batch.target));
         Ok(losses * each(&batch.weight))
     }
-
-    fn encode(
-        &self,
-        networks: &Networks,
-        captions: &[String],
-        words: &Words,
-        device: &Device,
-    ) -> Result<TextEmbedding, TokenizerError> {
-        let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let tokens = words.tokenizer.encode(&captions, words.max_len)?;
-        Ok(match (&networks.t5, &words.frozen) {
-            (Some(t5), _) => {
-                let (ids, mask) = tokens.tensors(device);
-                TextEmbedding { tokens: t5.forward(ids, mask.clone()), mask }
-            }
-            (None, Some(t5)) => {
-                let (ids, mask) = tokens.tensors(&self.device);
-                let encoded = t5.forward(ids, mask.clone());
-                TextEmbedding { tokens: Tensor::from_inner(encoded), mask: Tensor::from_inner(mask) }
-            }
-            (None, None) => unreachable!("a stage has a text encoder, its own or a frozen one"),
-        })
-    }
 }
 
-/// A pool for each of `parts`, as far as there are cores, if `device` is a CPU.
-#[cfg(feature = "native")]
-fn pools(device: &Device, parts: usize) -> Vec<rayon::ThreadPool> {
-    if *device != Device::flex() {
-        return Vec::new();
-    }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let [count, threads] = share(cores, parts);
-    (0..count).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok()).collect()
-}
-
-/// How many parts work side by side on `cores`, and the threads of each.
-#[cfg(feature = "native")]
-fn share(cores: usize, parts: usize) -> [usize; 2] {
-    let count = cores.min(parts).max(1);
-    [count, (cores / count).max(1)]
+fn encode(
+    t5: &T5Encoder,
+    captions: &[String],
+    words: &Words,
+    device: &Device,
+) -> Result<TextEmbedding, TokenizerError> {
+    let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
+    let (ids, mask) = words.tokenizer.encode(&captions, words.max_len)?.tensors(device);
+    Ok(TextEmbedding { tokens: t5.forward(ids, mask.clone()), mask })
 }
 
 /// Matrices and convolutions lose weight and may be Muon's; gains, biases and whatever stands for a token do not. What
 /// reads pixels and what writes them is AdamW's under both methods.
-fn rule(method: Method, path: &str, shape: &[usize]) -> Rule {
+pub(super) fn rule(method: Method, path: &str, shape: &[usize]) -> Rule {
     let tokens = ["null", "shared", "pos_emb", "latents", "relative_attention_bias"];
     let decays = shape.len() > 1 && !tokens.iter().any(|word| path.contains(word));
     let outer = ["unet.stem.", "unet.final_conv."].iter().any(|start| path.starts_with(start));
@@ -276,9 +219,9 @@ fn rule(method: Method, path: &str, shape: &[usize]) -> Rule {
     Rule { step, text: path.starts_with("t5.") }
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(test)]
 mod tests {
-    use super::{Matrix, Method, Step, rule, share};
+    use super::{Matrix, Method, Step, rule};
 
     #[test]
     fn muon_is_for_the_matrices_within() {
@@ -295,14 +238,5 @@ mod tests {
             assert_eq!(rule(Method::Muon, path, shape).step, muon, "{path}");
             assert_eq!(rule(Method::Muon, path, shape).text, path.starts_with("t5"), "{path}");
         }
-    }
-
-    #[test]
-    fn every_core_has_work_and_none_has_two() {
-        assert_eq!(share(2, 2), [2, 1]);
-        assert_eq!(share(16, 2), [2, 8]);
-        assert_eq!(share(4, 8), [4, 1]);
-        assert_eq!(share(7, 2), [2, 3]);
-        assert_eq!(share(1, 2), [1, 1]);
     }
 }

@@ -1,5 +1,6 @@
 //! Training draws: a statement by the mix, a scene of which it is true, and a caption.
 
+use super::caption::Told;
 use super::mix::Kind;
 use super::{Colour, Group, Mix, Region, Relation, Scene, Shape, Size, Statement};
 use crate::noise::Stream;
@@ -16,6 +17,8 @@ pub struct Sample {
     pub statement: Statement,
     /// One wording.
     pub caption: String,
+    /// What the wording tells.
+    pub told: Told,
 }
 
 /// Draws a scene and a caption that is true of it. Nothing [held out](super::splits) ever occurs.
@@ -33,8 +36,8 @@ pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
             if !palette.backgrounds().contains(&scene.background) {
                 continue;
             }
-            let caption = statement.caption(stream, mix);
-            return Sample { scene, statement, caption };
+            let (caption, told) = statement.wording(stream, mix);
+            return Sample { scene, statement, caption, told };
         }
     }
 }

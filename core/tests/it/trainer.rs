@@ -102,6 +102,31 @@ fn losses_count_by_their_levels_where_that_is_asked() {
     assert!((pictures - (0.995 * 100.0 * BINS as f32 + 4.0)).abs() < 1.0, "{pictures}");
 }
 
+/// A share of nothing is a share that is next to nothing, with less to do.
+#[test]
+fn a_text_encoder_without_a_share_stays_as_it_is() {
+    let run = |share: f64| {
+        let mut config = config();
+        config.stages[0].optim.text_share = share;
+        // The norm of the gradient is of what is trained: unshortened, it does not matter.
+        config.stages[0].optim.clip_norm = 1e9;
+        let mut trainer = trainer(&config, &Device::flex());
+        let before = values(&trainer.networks);
+        let words = words(&config, None);
+        let loss = one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss);
+        let changes = values(&trainer.networks).into_iter().zip(before).map(|(a, b)| numbers(&(a - b)));
+        let paths = named(&trainer.networks).into_iter().map(|p| p.path);
+        (loss, paths.zip(changes).collect::<Vec<_>>())
+    };
+    let ((loss, still), (same_loss, moving)) = (run(0.0), run(1e-9));
+    assert!((loss - same_loss).abs() < 1e-6 * loss);
+    for ((path, still), (_, moving)) in still.iter().zip(&moving) {
+        let far = still.iter().zip(moving).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-6, "{path}: {far}");
+        assert!(!path.starts_with("t5.") || still.iter().all(|&v| v == 0.0), "{path}");
+    }
+}
+
 #[test]
 fn a_batch_is_learnt() {
     let mut config = config();

@@ -21,6 +21,8 @@ pub(crate) struct Classroom {
     pub(crate) lesson: Lesson,
     is_running: bool,
     stage: Option<(usize, usize, u64)>,
+    /// How well the text encoder reads, before there are pictures.
+    reading: Option<String>,
     last: Option<Metrics>,
     /// Pictures and time at the beginning of a stage, for the speed.
     since: Option<(u64, Instant)>,
@@ -32,8 +34,8 @@ pub(crate) struct Classroom {
 impl Classroom {
     pub(crate) fn new(out: PathBuf) -> Self {
         let lesson = Lesson { out, data: None, preset: PRESETS[0].into() };
-        let (stage, last, since, speed, curve, sheet) = (None, None, None, None, Vec::new(), None);
-        Self { lesson, is_running: false, stage, last, since, speed, curve, sheet }
+        let (stage, reading, last, since, speed, curve, sheet) = (None, None, None, None, None, Vec::new(), None);
+        Self { lesson, is_running: false, stage, reading, last, since, speed, curve, sheet }
     }
 
     /// Takes what was told; a failure is for everybody.
@@ -47,6 +49,10 @@ impl Classroom {
                 self.stage = Some((stage, stages, steps));
                 self.curve.clear();
                 self.since = None;
+            }
+            Taught::Reading { step, steps, right } => {
+                let right = 100.0 * right;
+                self.reading = Some(format!("Reading, {step} of {steps}: {right:.0} % of captions understood"));
             }
             Taught::Measured(metrics) => self.measure(metrics),
             Taught::Sheet(sheet) => {
@@ -62,6 +68,7 @@ impl Classroom {
     }
 
     fn measure(&mut self, metrics: Metrics) {
+        self.reading = None;
         let (pictures, since) = *self.since.get_or_insert((metrics.pictures, Instant::now()));
         let seconds = since.elapsed().as_secs_f64();
         if seconds > 0.0 && metrics.pictures > pictures {
@@ -112,7 +119,9 @@ pub(crate) fn training(app: &mut App, ui: &mut Ui) {
             app.engine.stop_training();
         }
     });
-    if let Some((stage, stages, steps)) = room.stage {
+    if let Some(reading) = &room.reading {
+        ui.label(reading);
+    } else if let Some((stage, stages, steps)) = room.stage {
         let step = room.last.map_or(0, |metrics| metrics.step);
         let loss = room.last.map_or_else(|| "-".into(), |metrics| format!("{:.4}", metrics.loss));
         let speed = room.speed.map_or_else(|| "-".into(), |speed| format!("{speed:.0}"));

@@ -133,8 +133,6 @@ impl Linear for CubeBackend {
     }
 }
 
-/// Weights beyond this do not stay in a cache, and Burn's product is the better one.
-const MOST_WEIGHTS: usize = 1 << 16;
 /// Rows beyond this are Burn's too, but for a browser; there the two have not been timed apart.
 const MOST_ROWS: usize = if cfg!(target_arch = "wasm32") { 1 << 24 } else { ROWS };
 /// Rows of a task.
@@ -143,7 +141,7 @@ const ROWS: usize = 64;
 /// Whether the CPU kernel takes `[rows, d_in]` times `[d_out, d_in]`.
 fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let [outputs, inputs] = [weight.shape()[0], weight.shape()[1]];
-    let whole = outputs.is_multiple_of(LANES) && (1..=MOST_WEIGHTS).contains(&(outputs * inputs));
+    let whole = outputs.is_multiple_of(LANES) && (1..=product::MOST_WEIGHTS).contains(&(outputs * inputs));
     cpu::serves(x) && cpu::serves(weight) && product::pays() && whole && x.shape()[0] <= MOST_ROWS
 }
 

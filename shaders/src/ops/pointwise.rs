@@ -127,8 +127,6 @@ impl Pointwise for CubeBackend {
     }
 }
 
-/// Weights beyond this do not stay in a cache, and Burn's product is the better one.
-const MOST_WEIGHTS: usize = 1 << 16;
 /// Pixels of an image beyond this are Burn's too, but for a browser; there the two have not been timed apart.
 const MOST_PIXELS: usize = if cfg!(target_arch = "wasm32") { 1 << 24 } else { 256 };
 /// Output channels of a task.
@@ -139,7 +137,7 @@ fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let (x_shape, hw) = (x.shape(), x.shape()[2] * x.shape()[3]);
     let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS && x_shape.num_elements() > 0;
     let weights = x_shape[1] * weight.shape()[0];
-    cpu::serves(x) && product::pays() && small && (1..=MOST_WEIGHTS).contains(&weights)
+    cpu::serves(x) && product::pays() && small && (1..=product::MOST_WEIGHTS).contains(&weights)
 }
 
 /// The convolution by the CPU kernel, or by the plain body.

@@ -46,16 +46,8 @@ fn window_row(at: u32) -> mat3x4<f32> {
     return mat3x4<f32>(pool[at], pool[at + ROW], pool[at + 2u * ROW]);
 }
 
-struct Rows {
-    upper: array<f32, 6>,
-    lower: array<f32, 6>,
-}
-
 fn input_rows(at: u32) -> Rows {
-    let a = pool[at];
-    let b = pool[at + PATCHES];
-    let c = pool[at + 2u * PATCHES];
-    return Rows(array<f32, 6>(a.x, a.y, a.z, a.w, b.x, b.y), array<f32, 6>(b.z, b.w, c.x, c.y, c.z, c.w));
+    return two_rows(pool[at], pool[at + PATCHES], pool[at + 2u * PATCHES]);
 }
 
 // Sums the slices of row `row` of every patch, adds the bias and stores.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use firefall_core::train::{Metrics, TrainEvent};
+use firefall_core::train::{Metrics, ReadMetrics, TrainEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::outcome::say;
@@ -38,6 +38,11 @@ impl Show {
                 (self.begun, self.steps) = ((Instant::now(), *done), *steps);
                 self.restart();
             }
+            TrainEvent::Read { step, steps, metrics } => {
+                if let Some(metrics) = metrics {
+                    self.read(*step, *steps, *metrics);
+                }
+            }
             TrainEvent::Step { pictures, metrics } => {
                 self.pictures += pictures;
                 self.bar.inc(1);
@@ -48,6 +53,18 @@ impl Show {
             TrainEvent::Checkpoint { path, .. } => self.note(&format!("saved {}", path.display())),
             TrainEvent::StageDone { stage } => self.note(&format!("stage {stage} is done")),
         }
+    }
+
+    fn read(&mut self, step: u64, steps: u64, ReadMetrics { loss, right }: ReadMetrics) {
+        let line = format!("reading {step} of {steps}: loss {loss:.3}, {:.0} % of captions understood", 100.0 * right);
+        self.bar.set_message(line.clone());
+        if self.bar.is_hidden() {
+            say(&line);
+        }
+        // What comes after it is timed without it.
+        self.begun.0 = Instant::now();
+        self.bar.reset_eta();
+        self.restart();
     }
 
     fn measured(&mut self, metrics: &Metrics) {

@@ -1,6 +1,7 @@
 //! Training runs of a tiny cascade: that they go on exactly, and fail in an orderly way.
 
 mod faults;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +15,10 @@ use firefall_core::weights::WeightFile;
 
 use crate::tiny::{config, pictures, request, tokenizer};
 
-/// The preset with `steps` steps a stage and no checkpoints but those that are asked for.
+/// The preset with `steps` steps a stage, no reading and no checkpoints but those that are asked for.
 fn steps(steps: u64) -> TrainConfig {
     let mut config = config();
+    config.reading = None;
     config.checkpoint_every = 1000;
     for stage in &mut config.stages {
         stage.steps = steps;
@@ -54,6 +56,10 @@ fn finish(mut run: TrainRun) -> Result<Vec<String>, TrainError> {
         events.push(match event {
             TrainEvent::StageStarted { stage, stages, done, steps, .. } => {
                 format!("stage {stage}/{stages} {done}/{steps}")
+            }
+            TrainEvent::Read { step, steps, metrics } => {
+                assert!(metrics.is_some_and(|m| m.loss.is_finite() && (0.0..=1.0).contains(&m.right)));
+                format!("read {step}/{steps}")
             }
             TrainEvent::Step { pictures, metrics } => {
                 format!("{pictures}{}", metrics.map_or_else(String::new, |m| format!(" measured {}", m.step)))
