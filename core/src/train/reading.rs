@@ -6,9 +6,14 @@
 //! away later, is asked everything that a caption can tell, from the mean of the encoder's vectors: how many there are of
 //! the first thing, of which size, colour and shape, where, the same of the second, how they lie to each other, and the
 //! background. To each question "it does not say" is an answer. The loss is the sum of the questions' cross entropies.
+//!
+//! The mean is brought to one length, and so is what it is held against for each answer: no answer can be made certain by
+//! listening hard to a whisper. Else places, which are rarely told, have a small share of the vectors (a seventh of what
+//! colours have), and a network that draws by them does not hear them for a long time.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use firefall_shaders::linear;
 use serde::{Deserialize, Serialize};
 
 use super::config::MOST_PICTURES;
@@ -91,7 +96,10 @@ impl Reader {
         let tokens = self.t5.forward(ids, mask.clone());
         let [b, _, d] = tokens.dims();
         let mean = tokens.sum_dim(1).reshape([b, d]) / mask.sum_dim(1);
-        self.answers.forward(mean)
+        let mean = mean.clone() / (mean.clone() * mean).mean_dim(1).add_scalar(1e-6).sqrt();
+        let rows = self.answers.weight.val();
+        let rows = rows.clone() / (rows.clone() * rows).sum_dim(1).add_scalar(1e-6).sqrt();
+        linear(mean, rows, self.answers.bias.as_ref().map(Param::val))
     }
 }
 

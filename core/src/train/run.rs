@@ -496,7 +496,8 @@ fn changed(folder: &Folder, pictures: &PictureFolder) -> Result<Option<String>, 
 
 /// Of a later stage that keeps its weights while the text encoder, which it knows, is trained on.
 fn outdated(config: &TrainConfig, folder: &Folder, left: &VecDeque<usize>) -> Option<String> {
-    if !left.contains(&0) || !folder.is_behind(0, config.stages[0].steps) {
+    let encoder_stays = config.stages[0].optim.text_share == 0.0 && config.reading.is_none();
+    if encoder_stays || !left.contains(&0) || !folder.is_behind(0, config.stages[0].steps) {
         return None;
     }
     let trained = |stage: usize| left.contains(&stage) && folder.is_behind(stage, config.stages[stage].steps);

@@ -278,6 +278,13 @@ fn what_should_be_known_is_said() {
     let run = resume(&out, &longer);
     assert!(matches!(run.warnings(), [outdated] if outdated.starts_with("stage 2 knows")), "{:?}", run.warnings());
     drop(run);
+    // Nor does one that leaves the text encoder as it is.
+    let apart = tempfile::tempdir().unwrap();
+    let mut frozen = steps(1);
+    frozen.stages[0].optim.text_share = 0.0;
+    finish(start(apart.path(), &frozen)).unwrap();
+    frozen.stages[0].steps = 2;
+    assert_eq!(resume(apart.path(), &frozen).warnings(), [""; 0]);
     let only = RunOptions { stages: vec![2], resume: true, from: None };
     let run = TrainRun::open(learns(&again, 2), &out, &only, &Device::flex()).unwrap();
     assert_eq!(run.warnings(), [""; 0]);
