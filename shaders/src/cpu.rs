@@ -16,7 +16,8 @@ pub(crate) type Lane = [f32; LANES];
 /// `a * b + c`, fused where the caller was compiled for it; elsewhere `mul_add` would be a call into libm.
 #[inline(always)]
 pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+    let fused = FMA && cfg!(not(target_arch = "wasm32")) || cfg!(target_arch = "aarch64");
+    if fused { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// The numbers of [`exp`].
@@ -93,7 +94,8 @@ pub(crate) fn for_chunks(a: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]
     a.chunks_mut(len).enumerate().for_each(|(i, a)| f(i, a));
 }
 
-/// Compiles `$body` twice on x86-64, plainly and with AVX2 and FMA, and calls the one this processor has.
+/// Compiles `$body` twice on x86-64, plainly and with AVX2 and FMA, and calls the one this processor has. In a browser's
+/// program with simd128 it has the multiply-adds of relaxed-simd.
 macro_rules! multiversion {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
@@ -111,6 +113,15 @@ macro_rules! multiversion {
                     return unsafe { with_avx2($($arg),*) };
                 }
             }
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            {
+                #[target_feature(enable = "relaxed-simd")]
+                fn relaxed($($arg: $ty),*) {
+                    $body::<true>($($arg),*);
+                }
+                relaxed($($arg),*);
+            }
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             $body::<false>($($arg),*);
         }
     };
@@ -145,6 +156,15 @@ macro_rules! wide_multiversion {
                     return unsafe { narrow($($arg),*) };
                 }
             }
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            {
+                #[target_feature(enable = "relaxed-simd")]
+                fn relaxed($($arg: $ty),*) {
+                    $body::<true, $narrow>($($arg),*);
+                }
+                relaxed($($arg),*);
+            }
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             $body::<false, $narrow>($($arg),*);
         }
     };

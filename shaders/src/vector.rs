@@ -223,8 +223,8 @@ mod array {
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128 {
     use std::arch::wasm32::{
-        f32x4_add, f32x4_div, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub, i32x4_add, i32x4_shl,
-        i32x4_splat, v128, v128_load, v128_store,
+        f32x4_add, f32x4_div, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_relaxed_madd, f32x4_splat, f32x4_sub, i32x4_add,
+        i32x4_shl, i32x4_splat, v128, v128_load, v128_store,
     };
 
     use crate::cpu::Exp;
@@ -257,6 +257,10 @@ mod simd128 {
 
     #[inline(always)]
     pub(super) fn mul_add<const FMA: bool>(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        if FMA {
+            // Rounded once or twice, as the machine likes it better.
+            return [f32x4_relaxed_madd(a[0], b[0], c[0]), f32x4_relaxed_madd(a[1], b[1], c[1])];
+        }
         [f32x4_add(f32x4_mul(a[0], b[0]), c[0]), f32x4_add(f32x4_mul(a[1], b[1]), c[1])]
     }
 

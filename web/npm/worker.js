@@ -1,6 +1,7 @@
 // The worker: it owns the program, the weights and the device, so the page never waits.
 
 import init, { Engine, read_png, sha256, write_png } from './firefall_web.js';
+import { program as file } from './program.js';
 import { fetchWhole, forgetAll, loadModel } from './weights.js';
 
 /** Adapters that are the CPU in disguise, slower than the program's own CPU path. */
@@ -48,7 +49,7 @@ function listenToDevices() {
 async function start(assets, progress = () => {}) {
   program ??= (async () => {
     listenToDevices();
-    const url = new URL('firefall_web_bg.wasm', assets);
+    const url = new URL(file(), assets);
     const bytes = await fetchWhole(url, (got, total) => progress({ phase: 'program', got, total }));
     await init({ module_or_path: bytes });
   })();

@@ -54,6 +54,25 @@ async function differs(page, prompt, seed) {
   return Math.max(...got.data.map((value, i) => Math.abs(value - want[i])));
 }
 
+test('a browser without relaxed-simd gets a program without it, and the same picture', async () => {
+  server.fault = async (file, response, body) => {
+    if (!file.endsWith('/program.js')) return false;
+    response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'no-store' });
+    response.end(`WebAssembly.validate = () => false;\n${body}`);
+    return true;
+  };
+  server.log.length = 0;
+  const page = await visit('?device=cpu', { serviceWorkers: 'block' });
+  server.fault = null;
+  const programs = server.log.map(String).filter((line) => line.includes('.wasm'));
+  assert.ok(programs.length > 0 && programs.every((line) => line.includes('firefall_web_plain.wasm')), programs.join());
+  await page.click('#settings summary');
+  await page.fill('#seed', '7');
+  assert.match((await make(page, 'a red circle')).status, /^Done/);
+  assert.ok((await differs(page, 'a red circle', 7)) <= 2);
+  await page.context().close();
+});
+
 for (const device of ['cpu', 'webgpu']) {
   test(`a prompt becomes the picture of the command line, on ${device}`, async () => {
     const page = await visit(`?device=${device}`);

@@ -2,6 +2,7 @@
 
 import { Brush } from './brush.js';
 import { FirefallClient } from './firefall/index.js';
+import { program } from './firefall/program.js';
 import { History } from './history.js';
 import { Pictures, decoded } from './pictures.js';
 import { Settings } from './settings.js';
@@ -272,5 +273,5 @@ function showFile(name, image) {
 }
 
 if ('serviceWorker' in navigator && isSecureContext) {
-  navigator.serviceWorker.register(new URL('../sw.js', import.meta.url)).catch(() => {});
+  navigator.serviceWorker.register(new URL(`../sw.js?program=${program()}`, import.meta.url)).catch(() => {});
 }

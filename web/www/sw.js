@@ -2,7 +2,9 @@
 // the program itself, see weights.js.
 
 const VERSION = '{{version}}';
-const FILES = ['./', ...{{files}}];
+/** The browser reads one of the programs; the page says which. */
+const PROGRAM = new URL(location).searchParams.get('program');
+const FILES = ['./', ...{{files}}].filter((file) => !file.endsWith('.wasm') || file.endsWith(`/${PROGRAM}`));
 
 self.addEventListener('install', (event) => {
   event.waitUntil(

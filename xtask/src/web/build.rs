@@ -3,14 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use walrus::ir::{
+    BinaryOp, Binop, Instr, InstrSeq, LocalGet, LocalSet, TernOp, TernaryOp, VisitorMut, dfs_pre_order_mut,
+};
+use walrus::{LocalId, Module, ValType};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::shell::{cargo, run, target_dir};
 use crate::test::wasm_target;
 
-/// Every browser with WebGPU has these, and so has every other one that is kept up to date.
+/// Every browser that is kept up to date has these. Our CPU kernels use relaxed-simd besides; for browsers without it there
+/// is a second program, see [`plain`].
 pub(crate) const FEATURES: &str = "-C target-feature=+simd128";
+/// The program, its twin for browsers without relaxed-simd, and what binds either to JavaScript.
+pub(super) const PROGRAM: &str = "firefall_web_bg.wasm";
+pub(super) const PLAIN: &str = "firefall_web_plain.wasm";
+pub(super) const BINDINGS: &str = "firefall_web.js";
 /// With what rustc's output uses, and no more: newer forms are not yet read everywhere.
 const WASM_OPT: [&str; 9] = [
     "-Os",
@@ -24,7 +33,7 @@ const WASM_OPT: [&str; 9] = [
     "--strip-producers",
 ];
 
-/// Where the program's two files are: `firefall_web.js` and `firefall_web_bg.wasm`.
+/// Where the program's files are.
 pub(super) fn program(root: &Path) -> Result<PathBuf> {
     wasm_target(root)?;
     // A target folder of its own: its flags are others, and would otherwise make the next build start over.
@@ -38,13 +47,63 @@ pub(super) fn program(root: &Path) -> Result<PathBuf> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(&wasm).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
     bindgen.generate(&out).with_context(|| format!("cannot bind {}", wasm.display()))?;
-    smaller(root, &out.join("firefall_web_bg.wasm"))?;
+    let [relaxed, simple] = [PROGRAM, PLAIN].map(|name| out.join(name));
+    plain(&relaxed, &simple)?;
+    smaller(root, &relaxed, &["--enable-relaxed-simd"])?;
+    smaller(root, &simple, &[])?;
     Ok(out)
+}
+
+/// Writes the program without relaxed-simd: a browser refuses all of a program for one instruction that it does not know.
+/// Multiply-adds, the only such instructions there are, become two instructions each.
+fn plain(from: &Path, to: &Path) -> Result<()> {
+    let mut module = Module::from_file(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let Module { funcs, locals, .. } = &mut module;
+    for (_, function) in funcs.iter_local_mut() {
+        let mut apart = Apart { sum: locals.add(ValType::V128), left: None };
+        let entry = function.entry_block();
+        dfs_pre_order_mut(&mut apart, function, entry);
+        ensure!(apart.left.is_none(), "the program has a {:?}, which has no plain form here", apart.left);
+    }
+    module.emit_wasm_file(to).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Takes multiply-adds apart.
+struct Apart {
+    /// Where the summand waits while the factors are multiplied.
+    sum: LocalId,
+    /// What could not be taken apart.
+    left: Option<TernaryOp>,
+}
+
+impl VisitorMut for Apart {
+    fn start_instr_seq_mut(&mut self, seq: &mut InstrSeq) {
+        for (instruction, place) in std::mem::take(&mut seq.instrs) {
+            let local = self.sum;
+            match instruction {
+                Instr::TernOp(TernOp { op: TernaryOp::F32x4RelaxedMadd }) => seq.instrs.extend(
+                    [
+                        Instr::from(LocalSet { local }),
+                        Instr::from(Binop { op: BinaryOp::F32x4Mul }),
+                        Instr::from(LocalGet { local }),
+                        Instr::from(Binop { op: BinaryOp::F32x4Add }),
+                    ]
+                    .map(|instruction| (instruction, place)),
+                ),
+                other => {
+                    if let Instr::TernOp(TernOp { op }) = other {
+                        self.left = Some(op);
+                    }
+                    seq.instrs.push((other, place));
+                }
+            }
+        }
+    }
 }
 
 /// Binaryen makes the program a sixth smaller; without npm, which brings it, the page works all the same. A wasm-opt of
 /// the system is left alone: that of Debian 12 breaks the tables of what it is given.
-fn smaller(root: &Path, wasm: &Path) -> Result<()> {
+fn smaller(root: &Path, wasm: &Path, features: &[&str]) -> Result<()> {
     let tools = root.join("web/tools");
     if let Err(error) = packages(&tools, "binaryen") {
         eprintln!("note: the program stays larger than it could be: {error:#}");
@@ -52,7 +111,7 @@ fn smaller(root: &Path, wasm: &Path) -> Result<()> {
     }
     let small = wasm.with_extension("small");
     let opt = tools.join("node_modules/binaryen/bin/wasm-opt");
-    run(Command::new("node").arg(opt).args(WASM_OPT).arg(wasm).arg("-o").arg(&small))?;
+    run(Command::new("node").arg(opt).args(WASM_OPT).args(features).arg(wasm).arg("-o").arg(&small))?;
     std::fs::rename(&small, wasm).with_context(|| format!("cannot write {}", wasm.display()))
 }
 

@@ -15,13 +15,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::build::{BINDINGS, PLAIN, PROGRAM};
+
 /// Small enough that a broken download loses little, large enough that there are few.
 const CHUNK: usize = 1 << 20;
 /// The files of a model in the order of its hash, see `firefall_core::cascade::Model`.
 const HASHED: [&str; 3] = ["model.json", "tokenizer.json", "text.safetensors"];
-const PROGRAM: [&str; 2] = ["firefall_web.js", "firefall_web_bg.wasm"];
 /// The package's modules.
-const CLIENT: [&str; 3] = ["index.js", "worker.js", "weights.js"];
+const CLIENT: [&str; 4] = ["index.js", "worker.js", "weights.js", "program.js"];
 
 /// A file to be: its place and its bytes.
 type Entry = (PathBuf, Vec<u8>);
@@ -74,7 +75,7 @@ pub(super) fn write_package(root: &Path, program: &Path, model: &Path, out: &Pat
 fn client(root: &Path, program: &Path) -> Result<Vec<Entry>> {
     let of = |folder: PathBuf, name: &&str| Ok((Path::new("firefall").join(name), read(&folder.join(name))?));
     let modules = CLIENT.iter().map(|name| of(root.join("web/npm"), name));
-    modules.chain(PROGRAM.iter().map(|name| of(program.to_owned(), name))).collect()
+    modules.chain([BINDINGS, PROGRAM, PLAIN].iter().map(|name| of(program.to_owned(), name))).collect()
 }
 
 /// `v-` and a hash of names and contents.

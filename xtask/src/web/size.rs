@@ -18,7 +18,8 @@ const VISIT_MAX: usize = 25_000_000;
 /// # Errors
 /// If one is above its bar.
 pub(super) fn check(out: &Path) -> Result<()> {
-    let (mut program, mut visit) = (0, 0);
+    // A visitor fetches one of the programs, the larger one at worst.
+    let (mut program, mut rest) = (0, 0);
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
@@ -28,12 +29,14 @@ pub(super) fn check(out: &Path) -> Result<()> {
                 continue;
             }
             let size = compressed(&fs::read(&path)?)?;
-            visit += size;
             if path.extension().is_some_and(|e| e == "wasm") {
-                program += size;
+                program = size.max(program);
+            } else {
+                rest += size;
             }
         }
     }
+    let visit = program + rest;
     let mega = |bytes: usize| bytes as f64 / 1e6;
     eprintln!("program {:.2} MB, first visit {:.2} MB, both gzip", mega(program), mega(visit));
     if program > PROGRAM_MAX || visit > VISIT_MAX {

@@ -3,7 +3,7 @@
 //! Written with intrinsics, because the compiler vectorises the portable body there only by luck: the program of a page
 //! is optimised for size, and its vectors are half as wide.
 
-use std::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat, v128, v128_load, v128_load32_splat, v128_store};
+use std::arch::wasm32::{f32x4_relaxed_madd, f32x4_splat, v128, v128_load, v128_load32_splat, v128_store};
 
 use super::kernels::{GROUP, Size};
 
@@ -13,6 +13,7 @@ const LANES: usize = 4;
 const VECTORS: usize = 2;
 
 /// One group of output channels of one image, as `kernels::forward_group`.
+#[target_feature(enable = "relaxed-simd")]
 #[expect(unsafe_code, reason = "loads and stores at places that were checked a slice at a time")]
 pub(super) fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32; GROUP], y: &mut [f32]) {
     let (hw, pitch, step) = (size.h * size.w, size.pitch(), LANES * VECTORS);
@@ -31,7 +32,7 @@ pub(super) fn forward_group(size: &Size, x: &[f32], weight: &[f32], start: &[f32
                     // SAFETY: tap < 9 and o < GROUP, and the chunk has 9 * GROUP values.
                     let weight = unsafe { v128_load32_splat(weight.as_ptr().add(tap * GROUP + o).cast()) };
                     for (acc, pixels) in acc.iter_mut().zip(pixels) {
-                        *acc = f32x4_add(*acc, f32x4_mul(weight, pixels));
+                        *acc = f32x4_relaxed_madd(weight, pixels, *acc);
                     }
                 }
             }

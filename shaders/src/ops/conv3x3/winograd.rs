@@ -7,7 +7,7 @@
 
 use std::array::from_fn;
 
-use self::points::{IN, OUT, both};
+use self::points::{IN, OUT, Transform, both};
 use super::kernels::{Size, Weights};
 use crate::cpu::{self, LANES};
 use crate::vector::Eight;
@@ -98,7 +98,7 @@ cpu::multiversion! {
 
 #[inline(always)]
 fn carry_inputs_body<const FMA: bool>(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32]) {
-    carry(chunks, channels, image, chunk, to, points::inputs::<FMA>);
+    carry::<points::Inputs<FMA>, IN>(chunks, channels, image, chunk, to);
 }
 
 cpu::multiversion! {
@@ -108,18 +108,17 @@ cpu::multiversion! {
 
 #[inline(always)]
 fn carry_gradient_body<const FMA: bool>(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32]) {
-    carry(chunks, channels, image, chunk, to, points::outputs_back::<FMA>);
+    carry::<points::OutputsBack<FMA>, OUT>(chunks, channels, image, chunk, to);
 }
 
 /// Tiles of `SIDE` by `SIDE`: four where they are outputs, six with a border of one around them where they are inputs.
 #[inline(always)]
-fn carry<const SIDE: usize>(
+fn carry<T: Transform<SIDE, IN>, const SIDE: usize>(
     chunks: &Chunks,
     channels: usize,
     image: &[f32],
     chunk: usize,
     to: &mut [f32],
-    transform: impl Fn([Eight; SIDE]) -> [Eight; IN] + Copy,
 ) {
     let &Chunks { h, w, .. } = chunks;
     let border = (SIDE - OUT) / 2;
@@ -146,7 +145,7 @@ fn carry<const SIDE: usize>(
             for (tile, row) in tile.iter_mut().zip(strip.chunks_exact(pitch)) {
                 tile.copy_from_slice(&row[x..x + SIDE]);
             }
-            for (p, v) in both(&tile, transform).into_iter().flatten().enumerate() {
+            for (p, v) in both::<T, _, _>(&tile).into_iter().flatten().enumerate() {
                 v.store(&mut to[p * point + t * stride + c..]);
             }
         }
@@ -181,7 +180,7 @@ fn pack_block_body<const FMA: bool>(weights: Weights<'_>, first: usize, [c_out, 
             for (to, lanes) in square.iter_mut().flatten().zip(&windows) {
                 *to = Eight::load(lanes);
             }
-            for (p, u) in both(&square, points::weights::<FMA>).into_iter().flatten().enumerate() {
+            for (p, u) in both::<points::Window<FMA>, _, _>(&square).into_iter().flatten().enumerate() {
                 u.store(&mut to[(p * c_in + c) * BLOCK + half..]);
             }
         }
@@ -248,7 +247,7 @@ fn forward_block_body<const FMA: bool>(
         for (t, place) in chunks.places(chunk) {
             for half in (0..BLOCK).step_by(LANES) {
                 let square = square(&products[t * BLOCK + half..], tiles * BLOCK);
-                let mut out = both(&square, points::outputs::<FMA>);
+                let mut out = both::<points::Outputs<FMA>, _, _>(&square);
                 for v in out.as_flattened_mut() {
                     *v = *v + Eight::load(&start[half..]);
                 }
@@ -369,7 +368,7 @@ fn weight_block_body<const FMA: bool>(
     for (k, dw) in dw.chunks_exact_mut(9 * BLOCK).enumerate().take(deep) {
         for half in (0..BLOCK).step_by(LANES) {
             let square = square(&du[k * BLOCK + half..], deep * BLOCK);
-            let window = both(&square, points::weights_back::<FMA>);
+            let window = both::<points::WindowBack<FMA>, _, _>(&square);
             for (dw, v) in dw.chunks_exact_mut(BLOCK).zip(window.into_iter().flatten()) {
                 v.store(&mut dw[half..]);
             }

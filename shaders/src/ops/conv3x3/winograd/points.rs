@@ -13,14 +13,16 @@ pub(super) const OUT: usize = 4;
 /// Inputs of a tile in each direction, which are also its points.
 pub(super) const IN: usize = 6;
 
-/// `f` along both axes of a square.
+/// The way of a line of `A` values to `B`, for eight lines at once.
 ///
-/// Loops and no closures: what is not inlined is compiled without the vectors of the function around it.
+/// A trait and no closure: what is not inlined is compiled without the vectors of the function around it.
+pub(super) trait Transform<const A: usize, const B: usize> {
+    fn of(line: [Eight; A]) -> [Eight; B];
+}
+
+/// `T` along both axes of a square.
 #[inline(always)]
-pub(super) fn both<const A: usize, const B: usize>(
-    x: &[[Eight; A]; A],
-    f: impl Fn([Eight; A]) -> [Eight; B] + Copy,
-) -> [[Eight; B]; B] {
+pub(super) fn both<T: Transform<A, B>, const A: usize, const B: usize>(x: &[[Eight; A]; A]) -> [[Eight; B]; B] {
     let none = Eight::splat(0.0);
     let (mut columns, mut square) = ([[none; A]; B], [[none; B]; B]);
     for j in 0..A {
@@ -28,88 +30,108 @@ pub(super) fn both<const A: usize, const B: usize>(
         for i in 0..A {
             column[i] = x[i][j];
         }
-        let column = f(column);
+        let column = T::of(column);
         for k in 0..B {
             columns[k][j] = column[k];
         }
     }
     for k in 0..B {
-        square[k] = f(columns[k]);
+        square[k] = T::of(columns[k]);
     }
     square
 }
 
 /// Inputs, as the points see them.
-#[inline(always)]
-pub(super) fn inputs<const FMA: bool>(d: [Eight; IN]) -> [Eight; IN] {
-    let (even_near, odd_near) = (d[2].times::<FMA>(-2.0, d[4]), d[1].times::<FMA>(-2.0, d[3]));
-    let (even_far, odd_far) = (d[2].times::<FMA>(-0.5, d[4]), d[1].times::<FMA>(-0.5, d[3]));
-    [
-        d[2].times::<FMA>(-2.5, d[0] + d[4]),
-        odd_near.times::<FMA>(NEAR, even_near),
-        odd_near.times::<FMA>(-NEAR, even_near),
-        odd_far.times::<FMA>(FAR, even_far),
-        odd_far.times::<FMA>(-FAR, even_far),
-        d[3].times::<FMA>(-2.5, d[1] + d[5]),
-    ]
+pub(super) struct Inputs<const FMA: bool>;
+
+impl<const FMA: bool> Transform<IN, IN> for Inputs<FMA> {
+    #[inline(always)]
+    fn of(d: [Eight; IN]) -> [Eight; IN] {
+        let (even_near, odd_near) = (d[2].times::<FMA>(-2.0, d[4]), d[1].times::<FMA>(-2.0, d[3]));
+        let (even_far, odd_far) = (d[2].times::<FMA>(-0.5, d[4]), d[1].times::<FMA>(-0.5, d[3]));
+        [
+            d[2].times::<FMA>(-2.5, d[0] + d[4]),
+            odd_near.times::<FMA>(NEAR, even_near),
+            odd_near.times::<FMA>(-NEAR, even_near),
+            odd_far.times::<FMA>(FAR, even_far),
+            odd_far.times::<FMA>(-FAR, even_far),
+            d[3].times::<FMA>(-2.5, d[1] + d[5]),
+        ]
+    }
 }
 
 /// Three weights at the points.
-#[inline(always)]
-pub(super) fn weights<const FMA: bool>(g: [Eight; 3]) -> [Eight; IN] {
-    let none = Eight::splat(0.0);
-    let near = g[0].times::<FMA>(-2.0 / 3.0, g[2].times::<FMA>(-1.0 / 3.0, none));
-    let far = g[0].times::<FMA>(1.0 / 6.0, g[2].times::<FMA>(1.0 / 3.0, none));
-    [
-        g[0],
-        g[1].times::<FMA>(-2.0 / 3.0 * NEAR, near),
-        g[1].times::<FMA>(2.0 / 3.0 * NEAR, near),
-        g[1].times::<FMA>(FAR / 6.0, far),
-        g[1].times::<FMA>(-FAR / 6.0, far),
-        g[2],
-    ]
+pub(super) struct Window<const FMA: bool>;
+
+impl<const FMA: bool> Transform<3, IN> for Window<FMA> {
+    #[inline(always)]
+    fn of(g: [Eight; 3]) -> [Eight; IN] {
+        let none = Eight::splat(0.0);
+        let near = g[0].times::<FMA>(-2.0 / 3.0, g[2].times::<FMA>(-1.0 / 3.0, none));
+        let far = g[0].times::<FMA>(1.0 / 6.0, g[2].times::<FMA>(1.0 / 3.0, none));
+        [
+            g[0],
+            g[1].times::<FMA>(-2.0 / 3.0 * NEAR, near),
+            g[1].times::<FMA>(2.0 / 3.0 * NEAR, near),
+            g[1].times::<FMA>(FAR / 6.0, far),
+            g[1].times::<FMA>(-FAR / 6.0, far),
+            g[2],
+        ]
+    }
 }
 
 /// Outputs from the products at the points.
-#[inline(always)]
-pub(super) fn outputs<const FMA: bool>(m: [Eight; IN]) -> [Eight; OUT] {
-    let none = Eight::splat(0.0);
-    let (even_near, odd_near) = (m[1] + m[2], m[1] - m[2]);
-    let (even_far, odd_far) = (m[3] + m[4], m[3] - m[4]);
-    [
-        m[0] + (even_near + even_far),
-        odd_far.times::<FMA>(2.0, odd_near).times::<FMA>(NEAR, none),
-        even_far.times::<FMA>(4.0, even_near).times::<FMA>(0.5, none),
-        odd_far.times::<FMA>(8.0, odd_near).times::<FMA>(0.5 * NEAR, m[5]),
-    ]
+pub(super) struct Outputs<const FMA: bool>;
+
+impl<const FMA: bool> Transform<IN, OUT> for Outputs<FMA> {
+    #[inline(always)]
+    fn of(m: [Eight; IN]) -> [Eight; OUT] {
+        let none = Eight::splat(0.0);
+        let (even_near, odd_near) = (m[1] + m[2], m[1] - m[2]);
+        let (even_far, odd_far) = (m[3] + m[4], m[3] - m[4]);
+        [
+            m[0] + (even_near + even_far),
+            odd_far.times::<FMA>(2.0, odd_near).times::<FMA>(NEAR, none),
+            even_far.times::<FMA>(4.0, even_near).times::<FMA>(0.5, none),
+            odd_far.times::<FMA>(8.0, odd_near).times::<FMA>(0.5 * NEAR, m[5]),
+        ]
+    }
 }
 
-/// The gradient of the products from that of the outputs: [`outputs`] transposed.
-#[inline(always)]
-pub(super) fn outputs_back<const FMA: bool>(y: [Eight; OUT]) -> [Eight; IN] {
-    let (even_near, odd_near) = (y[2].times::<FMA>(0.5, y[0]), y[3].times::<FMA>(0.5, y[1]));
-    let (even_far, odd_far) = (y[2].times::<FMA>(2.0, y[0]), y[3].times::<FMA>(2.0, y[1]));
-    [
-        y[0],
-        odd_near.times::<FMA>(NEAR, even_near),
-        odd_near.times::<FMA>(-NEAR, even_near),
-        odd_far.times::<FMA>(FAR, even_far),
-        odd_far.times::<FMA>(-FAR, even_far),
-        y[3],
-    ]
+/// The gradient of the products from that of the outputs: [`Outputs`] transposed.
+pub(super) struct OutputsBack<const FMA: bool>;
+
+impl<const FMA: bool> Transform<OUT, IN> for OutputsBack<FMA> {
+    #[inline(always)]
+    fn of(y: [Eight; OUT]) -> [Eight; IN] {
+        let (even_near, odd_near) = (y[2].times::<FMA>(0.5, y[0]), y[3].times::<FMA>(0.5, y[1]));
+        let (even_far, odd_far) = (y[2].times::<FMA>(2.0, y[0]), y[3].times::<FMA>(2.0, y[1]));
+        [
+            y[0],
+            odd_near.times::<FMA>(NEAR, even_near),
+            odd_near.times::<FMA>(-NEAR, even_near),
+            odd_far.times::<FMA>(FAR, even_far),
+            odd_far.times::<FMA>(-FAR, even_far),
+            y[3],
+        ]
+    }
 }
 
-/// The gradient of the weights from that of what the points saw of them: [`weights`] transposed.
-#[inline(always)]
-pub(super) fn weights_back<const FMA: bool>(u: [Eight; IN]) -> [Eight; 3] {
-    let none = Eight::splat(0.0);
-    let (even_near, odd_near) = (u[1] + u[2], u[2] - u[1]);
-    let (even_far, odd_far) = (u[3] + u[4], u[3] - u[4]);
-    [
-        even_near.times::<FMA>(-2.0 / 3.0, even_far.times::<FMA>(1.0 / 6.0, u[0])),
-        odd_near.times::<FMA>(2.0 / 3.0 * NEAR, odd_far.times::<FMA>(FAR / 6.0, none)),
-        (even_far - even_near).times::<FMA>(1.0 / 3.0, u[5]),
-    ]
+/// The gradient of the weights from that of what the points saw of them: [`Window`] transposed.
+pub(super) struct WindowBack<const FMA: bool>;
+
+impl<const FMA: bool> Transform<IN, 3> for WindowBack<FMA> {
+    #[inline(always)]
+    fn of(u: [Eight; IN]) -> [Eight; 3] {
+        let none = Eight::splat(0.0);
+        let (even_near, odd_near) = (u[1] + u[2], u[2] - u[1]);
+        let (even_far, odd_far) = (u[3] + u[4], u[3] - u[4]);
+        [
+            even_near.times::<FMA>(-2.0 / 3.0, even_far.times::<FMA>(1.0 / 6.0, u[0])),
+            odd_near.times::<FMA>(2.0 / 3.0 * NEAR, odd_far.times::<FMA>(FAR / 6.0, none)),
+            (even_far - even_near).times::<FMA>(1.0 / 3.0, u[5]),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -133,8 +155,8 @@ mod tests {
     #[test]
     fn products_at_the_points_are_the_window() {
         for (k, at) in (0..3).flat_map(|k| (0..IN).map(move |at| (k, at))) {
-            let (u, v) = (weights::<false>(unit(k)), inputs::<false>(unit(at)));
-            let y = outputs::<false>(from_fn(|p| Eight::splat(first(u[p]) * first(v[p]))));
+            let (u, v) = (Window::<false>::of(unit(k)), Inputs::<false>::of(unit(at)));
+            let y = Outputs::<false>::of(from_fn(|p| Eight::splat(first(u[p]) * first(v[p]))));
             for (i, y) in y.into_iter().enumerate() {
                 let want = if i + k == at { 1.0 } else { 0.0 };
                 assert!((first(y) - want).abs() < 1e-6, "output {i}, weight {k}, input {at}: {}", first(y));
@@ -145,11 +167,11 @@ mod tests {
     #[test]
     fn gradients_are_the_transposes() {
         for (p, i) in (0..IN).flat_map(|p| (0..OUT).map(move |i| (p, i))) {
-            let (there, back) = (outputs::<false>(unit(p))[i], outputs_back::<false>(unit(i))[p]);
+            let (there, back) = (Outputs::<false>::of(unit(p))[i], OutputsBack::<false>::of(unit(i))[p]);
             assert!((first(there) - first(back)).abs() < 1e-6, "point {p}, output {i}");
         }
         for (p, k) in (0..IN).flat_map(|p| (0..3).map(move |k| (p, k))) {
-            let (there, back) = (weights::<false>(unit(k))[p], weights_back::<false>(unit(p))[k]);
+            let (there, back) = (Window::<false>::of(unit(k))[p], WindowBack::<false>::of(unit(p))[k]);
             assert!((first(there) - first(back)).abs() < 1e-6, "point {p}, weight {k}");
         }
     }
@@ -158,9 +180,9 @@ mod tests {
     fn both_axes_are_the_window_of_two_dimensions() {
         let d: [[Eight; IN]; IN] = from_fn(|i| from_fn(|j| Eight::splat((i * 7 + j * 3) as f32 % 5.0 - 2.0)));
         let g: [[Eight; 3]; 3] = from_fn(|i| from_fn(|j| Eight::splat((i * 2 + j) as f32 * 0.3 - 1.0)));
-        let (u, v) = (both(&g, weights::<false>), both(&d, inputs::<false>));
+        let (u, v) = (both::<Window<false>, _, _>(&g), both::<Inputs<false>, _, _>(&d));
         let m = from_fn(|p| from_fn(|q| Eight::splat(first(u[p][q]) * first(v[p][q]))));
-        for (i, row) in both(&m, outputs::<false>).into_iter().enumerate() {
+        for (i, row) in both::<Outputs<false>, _, _>(&m).into_iter().enumerate() {
             for (j, y) in row.into_iter().enumerate() {
                 let taps = (0..3).flat_map(|k| (0..3).map(move |l| (k, l)));
                 let want: f32 = taps.map(|(k, l)| first(g[k][l]) * first(d[i + k][j + l])).sum();
