@@ -11,10 +11,10 @@ import { fromFragment, toFragment } from './share.js';
 
 const EXAMPLES = [
   'a red circle',
-  'a big purple heart',
-  'a small green circle in the top left',
-  'an orange ring',
+  'four green stars',
   'a blue square at the bottom',
+  'an orange ring in the top left',
+  'three purple hearts',
   'a black crescent on the left',
 ];
 const MAX_PROMPT = 2000;
