@@ -12,6 +12,7 @@
 //! | `lock` | held while a run works here |
 
 mod begin;
+mod warnings;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -25,19 +26,17 @@ pub use super::error::TrainError;
 use super::checkpoint::{self, CheckpointError};
 use super::config::{Data, TrainConfig};
 use super::data::Place;
-use super::folder::{Folder, FolderError, METRICS};
+use super::folder::{Folder, METRICS};
 use super::pictures::PictureFolder;
 use super::reading::{Reader, ReadingTrainer};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, Stage};
 use crate::noise::{Purpose, Stream};
 use crate::text::tokenizer_training::train_tokenizer;
-use crate::text::{TextEncoder, Tokenizer, TokenizerError};
+use crate::text::{TextEncoder, Tokenizer};
 use crate::weights::WeightFile;
 use crate::world::{Mix, draw};
 
-/// Tells which pictures a run learns from.
-const PICTURES: &str = "pictures.sha256";
 /// Captions the tokenizer is made from.
 const TOKENIZER_CAPTIONS: u64 = 20_000;
 
@@ -196,10 +195,10 @@ impl TrainRun {
         let left: VecDeque<usize> = left.map(|stage| stage - 1).collect();
         let mut warnings = Vec::new();
         if let Some(pictures) = &pictures {
-            warnings.extend(truncated(&words, pictures)?);
-            warnings.extend(changed(&folder, pictures)?);
+            warnings.extend(warnings::truncated(&words, pictures)?);
+            warnings.extend(warnings::changed(&folder, pictures)?);
         }
-        warnings.extend(outdated(&config, &folder, &left));
+        warnings.extend(warnings::outdated(&config, &folder, &left));
         let device = device.clone();
         let (done, later, losses) = (Vec::new(), Vec::new(), Vec::new());
         let (from, current, reading) = (options.from.clone(), None, None);
@@ -467,45 +466,6 @@ fn licence(data: &Data) -> &'static str {
              licence of Firefall does not cover them.\n"
         }
     }
-}
-
-/// Of captions with more tokens than the text encoder reads.
-fn truncated(words: &Words, pictures: &PictureFolder) -> Result<Option<String>, TokenizerError> {
-    let (mut cut, mut all) = (0, 0);
-    for caption in pictures.captions() {
-        let tokens = words.tokenizer.encode(&[caption], words.max_len)?;
-        cut += tokens.truncated.iter().filter(|&&cut| cut).count();
-        all += 1;
-    }
-    let most = words.max_len;
-    Ok((cut > 0)
-        .then(|| format!("{cut} of {all} captions have more than {most} tokens, and nothing after these is learnt")))
-}
-
-/// Of pictures that are not those of the run so far; from now on they are.
-fn changed(folder: &Folder, pictures: &PictureFolder) -> Result<Option<String>, FolderError> {
-    let now = pictures.hash().as_bytes();
-    let before = folder.read_optional(PICTURES)?;
-    if before.as_deref() == Some(now) {
-        return Ok(None);
-    }
-    folder.write(PICTURES, now)?;
-    Ok(before
-        .map(|_| "the pictures or captions are not those this run learnt from so far; it goes on with these".into()))
-}
-
-/// Of a later stage that keeps its weights while the text encoder, which it knows, is trained on.
-fn outdated(config: &TrainConfig, folder: &Folder, left: &VecDeque<usize>) -> Option<String> {
-    let encoder_stays = config.stages[0].optim.text_share == 0.0 && config.reading.is_none();
-    if encoder_stays || !left.contains(&0) || !folder.is_behind(0, config.stages[0].steps) {
-        return None;
-    }
-    let trained = |stage: usize| left.contains(&stage) && folder.is_behind(stage, config.stages[stage].steps);
-    let kept = (1..config.stages.len()).find(|&stage| folder.has_checkpoint(stage) && !trained(stage))?;
-    let stage = kept + 1;
-    Some(format!(
-        "stage {stage} knows the text encoder of before, which stage 1 trains on; give stage {stage} more steps"
-    ))
 }
 
 /// A tokenizer from all captions there are, or from captions of all kinds.

@@ -55,7 +55,7 @@ pub(super) fn program(root: &Path) -> Result<PathBuf> {
 }
 
 /// Writes the program without relaxed-simd: a browser refuses all of a program for one instruction that it does not know.
-/// Multiply-adds, the only such instructions there are, become two instructions each.
+/// Multiply-adds become two instructions each; should other such instructions come in, wasm-opt refuses them.
 fn plain(from: &Path, to: &Path) -> Result<()> {
     let mut module = Module::from_file(from).with_context(|| format!("cannot read {}", from.display()))?;
     let Module { funcs, locals, .. } = &mut module;
