@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use firefall_core::diffusion::{Resampling, SamplerKind};
+use firefall_core::train::Data;
 use firefall_core::world::Category;
 
 use crate::device::DeviceChoice;
@@ -210,24 +211,27 @@ pub struct OutpaintArgs {
 pub enum World {
     /// Coloured shapes, drawn on the fly
     Shapes,
+    /// Digits, white on black, as MNIST has them
+    Digits,
 }
 
 /// `firefall train`
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Where the pictures come from
-    #[arg(long, value_enum, default_value = "shapes")]
-    pub world: World,
+    /// Where the pictures come from [default: what the configuration says]
+    #[arg(long, value_enum)]
+    pub world: Option<World>,
 
-    /// Train on the pictures in this folder instead: a.png (or .jpg, .webp) beside a.txt with a caption a line
-    #[arg(long, value_name = "DIR", conflicts_with = "world")]
-    pub data: Option<PathBuf>,
+    /// Train on the pictures in this folder instead: a.png (or .jpg, .webp) beside a.txt with a caption a line; or on the
+    /// digits in mnist:DIR, in its IDX files
+    #[arg(long, value_name = "DIR", conflicts_with = "world", value_parser = values::data)]
+    pub data: Option<Data>,
 
     /// A named configuration
     #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "resume"], conflicts_with = "config")]
     pub preset: Option<String>,
 
-    /// A configuration file (see `firefall config train`)
+    /// A configuration file (see `firefall config train`), or the lesson's (assets/lesson/imagen.yaml)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -313,6 +317,8 @@ pub struct EvalArgs {
 pub enum EvalTask {
     /// Remove, put in and replace objects in pictures of which everything is known
     Inpaint(EvalInpaintArgs),
+    /// Digits of a model of the lesson (see assets/lesson), by a judge that learns to read them first
+    Digits(EvalDigitsArgs),
 }
 
 /// `firefall eval inpaint`
@@ -335,6 +341,38 @@ pub struct EvalInpaintArgs {
     pub json: Option<PathBuf>,
 
     /// Write a contact sheet of the first tasks, before and after
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
+
+    /// Overwrite existing files
+    #[arg(long)]
+    pub force: bool,
+
+    /// auto, cpu, gpu or gpu:N (see `firefall devices`)
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// `firefall eval digits`
+#[derive(Debug, Args)]
+pub struct EvalDigitsArgs {
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+
+    /// The judge learns from the MNIST in mnist:DIR, and not from digits of the shapes world
+    #[arg(long, value_name = "mnist:DIR", value_parser = values::data)]
+    pub data: Option<Data>,
+
+    /// Pictures, each digit as often as the others, half by its name and half by its numeral
+    #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true, value_parser = values::count)]
+    pub pictures: usize,
+
+    /// Write the table to this file (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write a contact sheet of the first pictures
     #[arg(long, value_name = "FILE")]
     pub sheet: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! Configurations as files: JSON, or TOML with a comment above every key.
+//! Configurations as files: JSON, YAML, or TOML with a comment above every key.
 //!
 //! TOML has no null, and a key that is left out takes its default, which for some keys is not "none". So a TOML file
 //! says `"null"` where JSON says `null`.
@@ -19,20 +19,28 @@ const NULL: &str = "null";
 /// What a key means: the key of the table it is in, the key, a sentence. In a list of tables all have the list's key.
 pub type Note = (&'static str, &'static str, &'static str);
 
-/// Reads a configuration: JSON from a file that ends in `.json`, TOML from any other.
+/// Reads a configuration: JSON from a file that ends in `.json`, YAML from `.yaml` or `.yml`, TOML from any other.
 ///
 /// # Errors
-/// Names the file and, where it is known, the line: no file, no JSON or TOML, an unknown key (with the nearest known
+/// Names the file and, where it is known, the line: no file, no JSON, YAML or TOML, an unknown key (with the nearest known
 /// one), a value of the wrong type.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let json = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     let parsed = if json {
         serde_json::from_str(&text).map_err(|e| anyhow!(suggest::explain(&e.to_string())))
+    } else if is_yaml(file) {
+        serde_saphyr::from_str(&text).map_err(|e| anyhow!(suggest::explain(&e.to_string())))
     } else {
         parse_toml(&text)
     };
     parsed.with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Whether a file is YAML, by its name.
+#[must_use]
+pub fn is_yaml(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ["yaml", "yml"].iter().any(|yaml| ending.eq_ignore_ascii_case(yaml)))
 }
 
 /// A configuration from TOML as [`commented`] writes it.

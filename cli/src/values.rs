@@ -1,8 +1,10 @@
 //! Values on the command line: what each may be, and what is said of one that may not.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use firefall_core::diffusion::SamplerKind;
+use firefall_core::train::Data;
 use firefall_core::world::Category;
 use serde::de::DeserializeOwned;
 
@@ -64,6 +66,18 @@ pub fn seed(text: &str) -> Result<u64, String> {
         return Err(format!("{text} is below 0; seeds go from 0 to {}", u64::MAX));
     }
     text.parse().map_err(|_| format!("{text} does not fit in 64 bits; seeds go from 0 to {}", u64::MAX))
+}
+
+/// A folder of pictures, or `mnist:` and a folder.
+///
+/// # Errors
+/// A sentence, if nothing follows.
+pub fn data(text: &str) -> Result<Data, String> {
+    let (folder, of): (&str, fn(PathBuf) -> Data) = match text.strip_prefix("mnist:") {
+        Some(folder) => (folder, Data::Mnist),
+        None => (text, Data::Folder),
+    };
+    if folder.is_empty() { Err("names no folder".into()) } else { Ok(of(folder.into())) }
 }
 
 /// How many pictures or prompts, 1 to 10000.

@@ -25,7 +25,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 125] = [
+const NOTES: [Note; 126] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -83,7 +83,7 @@ const NOTES: [Note; 125] = [
     ("unet", "time_frequencies", "Learned frequencies of a noise level."),
     ("unet", "lowres_cond", "A smaller picture, enlarged and noised, is part of the condition: all stages but the first."),
     ("unet", "self_cond", "The network sees its own last estimate."),
-    ("unet", "cond_images_channels", "Channels of a picture to be followed, 0 for none."),
+    ("unet", "cond_images_channels", "4 for a stage that is told which pixels are known, and their colours, when it paints into a picture; else 0."),
     ("unet", "coordinates", "Two more channels tell each pixel its place."),
     ("unet", "memory_efficient", "Halve first in each level: less work and memory at the fine resolutions."),
     ("unet", "global_context", "Gates in the inner blocks."),
@@ -114,6 +114,7 @@ const NOTES: [Note; 125] = [
     ("stages", "weighting", "How noise levels count: uniform or min_snr; EDM has its own."),
     ("stages", "balance", "Noise levels count alike, instead of by weighting: each loss is divided by its running mean."),
     ("stages", "drop_caption", "The share of captions that are dropped, so that guidance has something to stand on."),
+    ("stages", "inpainting", "The share of pictures of which a part is known, for a stage with cond_images_channels."),
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),

@@ -195,13 +195,14 @@ impl StageConfig {
         if unet.self_cond {
             return Err("unet.self_cond is true; a stage does not show the network its last estimate".into());
         }
-        if unet.cond_images_channels != 0 {
-            return Err(format!(
-                "unet.cond_images_channels is {}; a stage has no such picture",
-                unet.cond_images_channels
-            ));
+        let known = unet.channels + 1;
+        match unet.cond_images_channels {
+            0 => Ok(()),
+            told if told == known => Ok(()),
+            told => Err(format!(
+                "unet.cond_images_channels is {told}; it must be 0, or {known} for the pixels that are known and which"
+            )),
         }
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::lowres;
 use super::model::Model;
 use super::request::{Request, RequestError, StageSettings, is_blank};
 use super::stage::{Guided, Interval};
-use crate::diffusion::{Level, Sampler, SamplerKind};
+use crate::diffusion::{Known, Level, Sampler, SamplerKind};
 use crate::image::{Picture, PixelError};
 use crate::noise::picture_noise;
 use crate::text::{TextEmbedding, TokenizerError};
@@ -154,7 +154,8 @@ impl Run {
             lowres::condition(small, size, std, self.noise(index, LOWRES_STEP))
         });
         let levels = sampling.sampler.levels(&stage.config.process, sampling.steps);
-        let sampler = self.sampler(index, sampling.sampler, levels);
+        let known = self.known(index);
+        let sampler = self.sampler(index, sampling.sampler, levels, known.clone());
         let (stages, steps) = (self.request.stages_of(&self.model.config), sampler.total());
         self.pending.push_back(Event::StageStarted { stage: index + 1, stages, size, steps });
         let b = self.request.pictures.len();
@@ -165,14 +166,14 @@ impl Run {
             keep: prompts.keep.clone().slice([0..rows]),
         };
         let cond_scale = sampling.cond_scale;
-        let told = stage.read(cond_scale, text, lowres);
+        let told = stage.read(cond_scale, text, lowres, known.as_ref());
         let interval = sampling.guidance_interval.filter(|_| cond_scale > 1.0);
         let interval = interval.map(|sigma| Interval { sigma, told: told.first(b) });
         self.state = State::Stage(Box::new(Work { stage: index, prompts, told, cond_scale, interval, sampler }));
     }
 
     /// From noise, or from the canvas.
-    fn sampler(&self, index: usize, kind: SamplerKind, levels: Vec<Level>) -> Sampler {
+    fn sampler(&self, index: usize, kind: SamplerKind, levels: Vec<Level>, known: Option<Known>) -> Sampler {
         let eps = self.noise(index, 0);
         let Some(canvas) = &self.request.canvas else { return Sampler::new(kind, levels, eps) };
         let (b, size, device) = (self.request.pictures.len(), self.model.stages[index].config.size, &self.model.device);
@@ -180,10 +181,16 @@ impl Run {
             true => Sampler::from_picture(kind, &levels, canvas.strength, canvas.picture(b, size, device), eps),
             false => Sampler::new(kind, levels, eps),
         };
-        match canvas.known(b, size, device) {
+        match known {
             Some(known) => sampler.painting(known, canvas.resampling),
             None => sampler,
         }
+    }
+
+    /// What is known of the pictures of a stage, if they are painted into.
+    fn known(&self, index: usize) -> Option<Known> {
+        let (b, size) = (self.request.pictures.len(), self.model.stages[index].config.size);
+        self.request.canvas.as_ref()?.known(b, size, &self.model.device)
     }
 
     async fn step(&mut self, mut work: Box<Work>) -> Result<(), RunError> {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::config::StageConfig;
-use crate::diffusion::{Denoiser, Level, guidance};
+use crate::diffusion::{Denoiser, Known, Level, guidance};
 use crate::unet::condition::{Conditioning, Lowres, TextInput, Told};
 use crate::unet::unet2d::Unet;
 
@@ -18,17 +18,21 @@ pub struct Stage {
 
 impl Stage {
     /// What the network is told of a run of `cond_scale`. `text` holds the prompts first and what stands against them
-    /// second, unless `cond_scale` is 1; `lowres` is for the prompts alone.
-    pub(crate) fn read(&self, cond_scale: f64, text: TextInput, lowres: Option<Lowres>) -> Told {
+    /// second, unless `cond_scale` is 1; `lowres` and `known` are for the prompts alone. A network that was not trained to
+    /// be told what is known is not.
+    pub(crate) fn read(&self, cond_scale: f64, text: TextInput, lowres: Option<Lowres>, known: Option<&Known>) -> Told {
+        fn twice<const D: usize>(t: Tensor<D>) -> Tensor<D> {
+            Tensor::cat(vec![t.clone(), t], 0)
+        }
         let ([b, ..], size) = (text.tokens.dims(), self.config.size);
-        let twice = |t: Tensor<4>| Tensor::cat(vec![t.clone(), t], 0);
-        let lowres = lowres.map(|lowres| {
-            if cond_scale == 1.0 {
-                return lowres;
-            }
-            Lowres { image: twice(lowres.image), level: Tensor::cat(vec![lowres.level.clone(), lowres.level], 0) }
-        });
-        self.unet.read(&Conditioning { text: Some(text), lowres, ..Conditioning::default() }, [b, size, size])
+        let mut cond_images = known.filter(|_| self.config.unet.cond_images_channels > 0).map(Known::told);
+        let mut lowres = lowres;
+        if cond_scale != 1.0 {
+            cond_images = cond_images.map(twice);
+            lowres = lowres.map(|Lowres { image, level }| Lowres { image: twice(image), level: twice(level) });
+        }
+        let told = Conditioning { text: Some(text), lowres, cond_images, ..Conditioning::default() };
+        self.unet.read(&told, [b, size, size])
     }
 }
 

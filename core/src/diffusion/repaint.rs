@@ -120,6 +120,17 @@ impl Known {
         self.mix(x0, self.x0.clone())
     }
 
+    /// What a network is told that was trained to paint into pictures (GLIDE, <https://arxiv.org/abs/2112.10741>, section
+    /// 3.3): the known pixels, zeros elsewhere, and which they are.
+    ///
+    /// # Shapes
+    /// - output: `[b, c + 1, h, w]`
+    #[must_use]
+    pub fn told(&self) -> Tensor<4> {
+        let known = self.paste(self.x0.zeros_like());
+        Tensor::cat(vec![known, self.keep.clone()], 1)
+    }
+
     fn mix(&self, painted: Tensor<4>, known: Tensor<4>) -> Tensor<4> {
         // By a choice and not by a sum, so that what is not a number on one side stays there.
         let keep = self.keep.clone().greater_elem(0.5).expand(painted.dims());

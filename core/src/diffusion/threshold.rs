@@ -17,6 +17,9 @@ pub enum Threshold {
     Dynamic {
         /// In (0, 1); the paper's 0.995, imagen-pytorch's 0.95.
         quantile: f64,
+        /// Quantiles above count as this, at least 1; the lesson's 1.7.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most: Option<f64>,
     },
 }
 
@@ -27,8 +30,11 @@ impl Threshold {
     /// A sentence that names the key and its value.
     pub fn validate(self) -> Result<(), String> {
         match self {
-            Self::Dynamic { quantile } if !(quantile > 0.0 && quantile < 1.0) => {
+            Self::Dynamic { quantile, .. } if !(quantile > 0.0 && quantile < 1.0) => {
                 Err(format!("threshold.dynamic.quantile is {quantile}; it must lie between 0 and 1"))
+            }
+            Self::Dynamic { most: Some(most), .. } if !(most >= 1.0 && most.is_finite()) => {
+                Err(format!("threshold.dynamic.most is {most}; it must be at least 1"))
             }
             _ => Ok(()),
         }
@@ -41,10 +47,11 @@ impl Threshold {
         match self {
             Self::None => x0_hat,
             Self::Static => x0_hat.clamp(-1.0, 1.0),
-            Self::Dynamic { quantile } => {
+            Self::Dynamic { quantile, most } => {
                 let [b, ..] = x0_hat.dims();
                 let n = x0_hat.dims()[1..].iter().product::<usize>();
                 let s = abs_quantile(x0_hat.clone().reshape([b, n]), quantile).clamp_min(1.0);
+                let s = most.map_or(s.clone(), |most| s.clamp_max(most));
                 let s = s.reshape([b, 1, 1, 1]);
                 x0_hat.max_pair(-s.clone()).min_pair(s.clone()) / s
             }
@@ -108,10 +115,12 @@ mod tests {
     #[test]
     fn dynamic_thresholding_leaves_pictures_in_range_alone() {
         let x = Tensor::<4>::from_data([[[[0.5f32, -0.9], [0.2, 1.0]]]], &Device::flex());
-        let same: Vec<f32> = Threshold::Dynamic { quantile: 0.9 }.apply(x.clone()).into_data().try_to_vec().unwrap();
+        let same: Vec<f32> =
+            Threshold::Dynamic { quantile: 0.9, most: None }.apply(x.clone()).into_data().try_to_vec().unwrap();
         assert_eq!(same, x.into_data().try_to_vec::<f32>().unwrap());
         let wide = Tensor::<4>::from_data([[[[4.0f32, -2.0], [1.0, 0.0]]]], &Device::flex());
-        let got: Vec<f32> = Threshold::Dynamic { quantile: 0.75 }.apply(wide).into_data().try_to_vec().unwrap();
+        let got: Vec<f32> =
+            Threshold::Dynamic { quantile: 0.75, most: None }.apply(wide).into_data().try_to_vec().unwrap();
         for (g, w) in got.iter().zip([1.0f32, -1.0, 0.5, 0.0]) {
             assert!((g - w).abs() < 1e-4, "{got:?}");
         }

@@ -46,6 +46,17 @@ impl Conv2d {
         }
     }
 
+    /// The same layer over inputs with so many channels more, before its own, that count nothing yet.
+    #[must_use]
+    pub fn with_more_inputs(mut self, channels: usize) -> Self {
+        self.weight = self.weight.map(|weight| {
+            let [c_out, _, kernel, _] = weight.dims();
+            let more = Tensor::zeros([c_out, channels, kernel, kernel], &weight.device());
+            Tensor::cat(vec![more, weight], 1)
+        });
+        self
+    }
+
     /// # Shapes
     /// - x: `[b, c_in, h, w]`
     /// - output: `[b, c_out, h / stride, w / stride]`
@@ -99,6 +110,12 @@ impl CrossEmbed {
             })
             .collect();
         Self { convs }
+    }
+
+    /// [`Conv2d::with_more_inputs`] of each.
+    #[must_use]
+    pub fn with_more_inputs(self, channels: usize) -> Self {
+        Self { convs: self.convs.into_iter().map(|conv| conv.with_more_inputs(channels)).collect() }
     }
 
     /// # Shapes

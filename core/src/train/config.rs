@@ -24,7 +24,11 @@ pub enum Data {
     /// The shapes world, by the mixes of the phases.
     #[default]
     Shapes,
-    /// A folder of pictures, each beside a `.txt` with a caption a line; phases do not matter.
+    /// [Digits](crate::world::digits) of the shapes world, white on black; phases do not matter here and below.
+    Digits,
+    /// A folder with the IDX files of MNIST, in place of these.
+    Mnist(PathBuf),
+    /// A folder of pictures, each beside a `.txt` with a caption a line.
     Folder(PathBuf),
 }
 
@@ -41,8 +45,8 @@ pub struct TrainConfig {
     pub model: ModelConfig,
     /// Words and pieces of words in the tokenizer; at most the text encoder's `vocab_size`.
     pub vocabulary: usize,
-    /// What the text encoder learns before the first stage. Captions of a folder say nothing of what they tell: there it
-    /// is passed over.
+    /// What the text encoder learns before the first stage. Only captions of the shapes world are known for what they
+    /// tell: elsewhere it is passed over.
     #[serde(default)]
     pub reading: Option<Reading>,
     /// One entry for each stage of the model.
@@ -77,6 +81,9 @@ pub struct StageTraining {
     pub balance: bool,
     /// The share of captions that are dropped, so that guidance has something to stand on.
     pub drop_caption: f64,
+    /// The share of pictures of which a part is [known](super::known), for a stage whose network is told so.
+    #[serde(default)]
+    pub inpainting: f64,
     /// The optimiser.
     pub optim: OptimConfig,
     /// The moving average.
@@ -163,8 +170,17 @@ impl StageTraining {
             return Err(format!("batch is {}; it must be at most {MOST_PICTURES}", self.batch));
         }
         self.weighting.validate()?;
-        if !(0.0..=1.0).contains(&self.drop_caption) {
-            return Err(format!("drop_caption is {}; it must be from 0 to 1", self.drop_caption));
+        for (key, share) in [("drop_caption", self.drop_caption), ("inpainting", self.inpainting)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(format!("{key} is {share}; it must be from 0 to 1"));
+            }
+        }
+        if self.inpainting > 0.0 && stage.unet.cond_images_channels == 0 {
+            let want = stage.unet.channels + 1;
+            return Err(format!(
+                "inpainting is {}; the network must have cond_images_channels {want}",
+                self.inpainting
+            ));
         }
         self.optim.validate().map_err(|e| format!("optim.{e}"))?;
         self.ema.validate().map_err(|e| format!("ema.{e}"))?;

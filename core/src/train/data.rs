@@ -1,11 +1,12 @@
-//! A batch: pictures of the shapes world or of a folder, noised, with what the network should say.
+//! A batch: pictures, drawn or from a folder, noised, with what the network should say.
 
 use super::config::StageTraining;
-use super::pictures::PictureFolder;
+use super::known;
+use super::pictures::Pictures;
 use crate::cascade::{StageConfig, lowres};
 use crate::diffusion::Level;
 use crate::noise::{Purpose, Stream};
-use crate::world::{draw, render};
+use crate::world::{draw, draw_digit, render};
 
 /// Part of a batch, on the CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,9 @@ pub struct Examples {
     pub keep: Vec<f32>,
     /// The smaller pictures, for a stage that has them.
     pub lowres: Option<SmallPictures>,
+    /// `[count, 4, side, side]`, for a stage that is told what is known: the known pixels, zeros elsewhere, and which they
+    /// are.
+    pub known: Option<Vec<f32>>,
 }
 
 /// The smaller pictures of a batch.
@@ -57,6 +61,7 @@ pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<
         captions: Vec::new(),
         keep: Vec::new(),
         lowres: stage.below.map(|_| SmallPictures { image: Vec::new(), level: Vec::new() }),
+        known: (stage.config.unet.cond_images_channels > 0).then(Vec::new),
     };
     for i in range {
         let number = ((stage.index as u64) << 56) | (step * stage.training.batch as u64 + i as u64);
@@ -76,8 +81,19 @@ pub struct Place<'a> {
     pub training: &'a StageTraining,
     /// Side of the pictures of the stage before.
     pub below: Option<usize>,
-    /// Pictures to learn from; the shapes world if there are none.
-    pub pictures: Option<&'a PictureFolder>,
+    /// What to learn from.
+    pub source: Source<'a>,
+}
+
+/// What draws pictures and captions.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// The shapes world, by the mix of the stage's phase.
+    Shapes,
+    /// Its digits, as MNIST has them.
+    Digits,
+    /// Pictures that there are.
+    Pictures(&'a Pictures),
 }
 
 fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u64) {
@@ -116,6 +132,14 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
         lowres.image.extend(image);
         lowres.level.push(level);
     }
+    if let Some(known) = &mut batch.known {
+        let keep = match stream.chance(stage.training.inpainting) {
+            true => known::draw(&mut stream, &x0, side),
+            false => vec![0.0; side * side],
+        };
+        known.extend(x0.iter().zip(keep.iter().cycle()).map(|(x0, keep)| x0 * keep));
+        known.extend(keep);
+    }
 }
 
 /// What [`lowres::condition`] makes of a batch, of three planes of `side` enlarged by `factor`.
@@ -129,12 +153,16 @@ fn noised(small: &[f32], [side, factor]: [usize; 2], std: f64, mut eps: impl FnM
 /// The planes of a picture at the stage's size, and what is said of it.
 fn picture(stream: &mut Stream, stage: &Place<'_>, step: u64) -> (Vec<f32>, String) {
     let size = stage.config.size;
-    match stage.pictures {
-        Some(pictures) => {
+    match stage.source {
+        Source::Pictures(pictures) => {
             let (picture, caption) = pictures.draw(stream);
             (shrink(&picture.planes(), picture.width, size), caption.to_owned())
         }
-        None => {
+        Source::Digits => {
+            let sample = draw_digit(stream);
+            (render(&sample.scene, size).planes(), sample.caption)
+        }
+        Source::Shapes => {
             let sample = draw(stream, stage.training.mix(step));
             (render(&sample.scene, size).planes(), sample.caption)
         }
@@ -177,7 +205,7 @@ fn enlarge(planes: &[f32], side: usize, factor: usize) -> Vec<f32> {
 mod tests {
     use burn::tensor::{Device, Tensor, TensorData};
 
-    use super::{Place, cut, enlarge, examples, noised, shrink};
+    use super::{Place, Source, cut, enlarge, examples, noised, shrink};
     use crate::cascade::lowres;
     use crate::noise::{Purpose, Stream};
     use crate::train::TrainConfig;
@@ -188,7 +216,7 @@ mod tests {
             config: &config.model.stages[index],
             training: &config.stages[index],
             below: index.checked_sub(1).map(|i| config.model.stages[i].size),
-            pictures: None,
+            source: Source::Shapes,
         }
     }
 
@@ -237,6 +265,33 @@ mod tests {
             // Five standard errors.
             assert!((dropped - share).abs() <= 5.0 * (share * (1.0 - share) / 2000.0).sqrt(), "{dropped} for {share}");
         }
+    }
+
+    #[test]
+    fn of_the_asked_share_a_part_is_known() {
+        let mut config = TrainConfig::preset("tiny").unwrap();
+        let mut inputs = Vec::new();
+        for share in [0.0, 0.3, 1.0] {
+            config.stages[0].inpainting = share;
+            let place = place(&config, 0);
+            let batch = examples(7, &place, 0, 0..500);
+            let known = batch.known.unwrap();
+            let n = batch.side * batch.side;
+            let mut partly = 0;
+            for known in known.chunks_exact(4 * n) {
+                let (picture, keep) = known.split_at(3 * n);
+                assert!(picture.iter().zip(keep.iter().cycle()).all(|(v, keep)| *keep == 1.0 || *v == 0.0));
+                assert!(keep.contains(&0.0));
+                partly += usize::from(keep.contains(&1.0));
+            }
+            let part = partly as f64 / 500.0;
+            // Five standard errors, and a mask may cover so small a picture.
+            assert!(part <= share + 5.0 * (share * (1.0 - share) / 500.0).sqrt(), "{part} of {share}");
+            assert!(part >= 0.9 * share - 5.0 * (share * (1.0 - share) / 500.0).sqrt(), "{part} of {share}");
+            inputs.push(batch.input);
+        }
+        assert!(inputs[0] == inputs[1] && inputs[1] == inputs[2], "what is known changes nothing else");
+        assert_eq!(examples(7, &place(&config, 1), 0, 0..2).known, None, "a network that is not told");
     }
 
     #[test]

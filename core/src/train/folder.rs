@@ -229,8 +229,11 @@ impl Folder {
 fn tree(mut config: TrainConfig, wanted: &TrainConfig) -> Value {
     (config.checkpoint_every, config.keep_checkpoints) = (wanted.checkpoint_every, wanted.keep_checkpoints);
     config.log_every = wanted.log_every;
-    if let (Data::Folder(moved), Data::Folder(folder)) = (&mut config.data, &wanted.data) {
-        moved.clone_from(folder);
+    match (&mut config.data, &wanted.data) {
+        (Data::Folder(moved), Data::Folder(folder)) | (Data::Mnist(moved), Data::Mnist(folder)) => {
+            moved.clone_from(folder);
+        }
+        _ => {}
     }
     for (stage, wanted) in config.stages.iter_mut().zip(&wanted.stages) {
         stage.steps = wanted.steps;

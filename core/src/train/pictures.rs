@@ -1,4 +1,4 @@
-//! A folder of captioned pictures: `a.png` beside `a.txt`, a caption a line.
+//! Captioned pictures, from a folder with `a.png` beside `a.txt`, a caption a line, or from [`mnist`](super::mnist).
 //!
 //! All are read at the start, so that a damaged file is known before hours of training and not after, and kept at the
 //! size of the model's largest picture.
@@ -42,6 +42,11 @@ pub enum PicturesError {
         .0.display()
     )]
     Empty(PathBuf),
+    /// No MNIST in it.
+    #[error(
+        "{}: no MNIST here; it is train-images-idx3-ubyte and train-labels-idx1-ubyte, plain or with .gz", .0.display()
+    )]
+    NoMnist(PathBuf),
     /// A picture without words.
     #[error("{}: a picture without a caption; write one a line to {}", .0.display(), .0.with_extension("txt").display())]
     NoCaption(PathBuf),
@@ -65,32 +70,44 @@ pub enum PicturesError {
     },
 }
 
-/// The pictures of a folder, in memory.
+/// Pictures in memory.
 #[derive(Debug)]
-pub struct PictureFolder {
+pub struct Pictures {
     captioned: Vec<(Picture, Vec<String>)>,
     hash: String,
 }
 
-impl PictureFolder {
+impl Pictures {
     /// Reads all pictures in `folder`, not in folders below it: the square in the middle of each, at `side` x `side`.
     ///
     /// # Errors
     /// Names the file that is no picture or has no caption, or the folder that has no pictures or too many.
     pub fn read(folder: &Path, side: usize) -> Result<Self, PicturesError> {
         let paths = list(folder)?;
-        let path = || folder.to_owned();
         if paths.is_empty() {
-            return Err(PicturesError::Empty(path()));
+            return Err(PicturesError::Empty(folder.to_owned()));
         }
-        let each = 3 * (side as u64).saturating_mul(side as u64);
-        if (paths.len() as u64).saturating_mul(each) > KEPT_MAX {
-            return Err(PicturesError::TooMany { path: path(), count: paths.len(), side });
-        }
+        check_room(folder, paths.len(), side)?;
         let captioned = paths.iter().map(|path| Ok((picture(path, side)?, captions(path)?)));
-        let captioned: Vec<_> = captioned.collect::<Result<_, PicturesError>>()?;
+        Ok(Self::new(captioned.collect::<Result<_, PicturesError>>()?))
+    }
+
+    /// Pictures at `side` x `side` with their captions, from somewhere in `folder`.
+    ///
+    /// # Errors
+    /// If they are too many.
+    pub(super) fn of(
+        folder: &Path,
+        side: usize,
+        captioned: impl ExactSizeIterator<Item = (Picture, Vec<String>)>,
+    ) -> Result<Self, PicturesError> {
+        check_room(folder, captioned.len(), side)?;
+        Ok(Self::new(captioned.collect()))
+    }
+
+    fn new(captioned: Vec<(Picture, Vec<String>)>) -> Self {
         let hash = hash(&captioned);
-        Ok(Self { captioned, hash })
+        Self { captioned, hash }
     }
 
     /// SHA-256 of all that is learnt, in hexadecimal: pixels and captions, not where they lie.
@@ -109,6 +126,14 @@ impl PictureFolder {
         let (picture, captions) = stream.pick(&self.captioned);
         (picture, stream.pick::<String>(captions))
     }
+}
+
+fn check_room(folder: &Path, count: usize, side: usize) -> Result<(), PicturesError> {
+    let each = 3 * (side as u64).saturating_mul(side as u64);
+    if (count as u64).saturating_mul(each) > KEPT_MAX {
+        return Err(PicturesError::TooMany { path: folder.to_owned(), count, side });
+    }
+    Ok(())
 }
 
 fn hash(captioned: &[(Picture, Vec<String>)]) -> String {
@@ -192,7 +217,7 @@ mod tests {
 
     use image::{Rgba, RgbaImage};
 
-    use super::{PictureFolder, PicturesError};
+    use super::{Pictures, PicturesError};
     use crate::noise::{Purpose, Stream};
 
     /// Red on the left, blue on the right, green outside the square in the middle.
@@ -214,7 +239,7 @@ mod tests {
         RgbaImage::from_pixel(8, 8, Rgba([0, 0, 0, 51])).save(at("a.PNG")).unwrap();
         fs::write(at("a.txt"), "a veil").unwrap();
         fs::write(at("notes.md"), "no picture").unwrap();
-        let pictures = PictureFolder::read(folder.path(), 8).unwrap();
+        let pictures = Pictures::read(folder.path(), 8).unwrap();
         assert_eq!(pictures.captions().collect::<Vec<_>>(), ["a veil", "red and blue", "two colours"]);
         assert_eq!(pictures.captioned.len(), 2);
         let (veil, two) = (&pictures.captioned[0].0, &pictures.captioned[1].0);
@@ -225,12 +250,12 @@ mod tests {
         for name in ["a.PNG", "a.txt", "b.png", "b.txt"] {
             fs::copy(at(name), elsewhere.path().join(name)).unwrap();
         }
-        let moved = |side| PictureFolder::read(elsewhere.path(), side).unwrap();
+        let moved = |side| Pictures::read(elsewhere.path(), side).unwrap();
         assert_eq!(moved(8).hash(), pictures.hash());
         fs::write(elsewhere.path().join("a.txt"), "a shroud").unwrap();
         assert_ne!(moved(8).hash(), pictures.hash());
         // Smaller, and every picture and caption comes up.
-        let small = PictureFolder::read(folder.path(), 2).unwrap();
+        let small = Pictures::read(folder.path(), 2).unwrap();
         let mut stream = Stream::new(1, Purpose::Scene, 0);
         let drawn: Vec<_> = (0..64).map(|_| small.draw(&mut stream)).collect();
         for caption in small.captions() {
@@ -243,8 +268,8 @@ mod tests {
     fn a_folder_that_is_no_training_set_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let refused = |side| PictureFolder::read(folder.path(), side).unwrap_err();
-        let missing = PictureFolder::read(&at("missing"), 8).unwrap_err();
+        let refused = |side| Pictures::read(folder.path(), side).unwrap_err();
+        let missing = Pictures::read(&at("missing"), 8).unwrap_err();
         assert!(matches!(missing, PicturesError::Io { .. }) && missing.to_string().contains("missing"), "{missing}");
         let empty = refused(8);
         assert!(matches!(empty, PicturesError::Empty(_)) && empty.to_string().contains(".txt"), "{empty}");

@@ -32,7 +32,7 @@ pub(super) fn small() -> TrainConfig {
                 unet: base(),
                 lowres: None,
                 // Ancestral: its fresh noise makes good what went wrong at the levels before.
-                sampling: SamplingConfig { sampler: SamplerKind::Ddpm, ..sampling(18, 3.0) },
+                sampling: SamplingConfig { sampler: SamplerKind::Ddpm, ..sampling(18, 2.0) },
             },
             StageConfig {
                 size: 128,
@@ -66,6 +66,8 @@ fn base() -> UnetConfig {
         middle_cross: ATTN,
         cond_dim: Some(96),
         text: Some(unet_text()),
+        // Pixels that are known, and which: it paints into pictures too.
+        cond_images_channels: 4,
         coordinates: true,
         memory_efficient: true,
         stem_to_end: true,
@@ -105,6 +107,7 @@ fn base_training() -> StageTraining {
         weighting: Weighting::default(),
         balance: true,
         drop_caption: 0.1,
+        inpainting: 0.3,
         optim: OptimConfig {
             method: Method::Muon,
             learning_rate: 3e-3,
@@ -127,6 +130,7 @@ fn finer_training() -> StageTraining {
         batch: 16,
         crop: Some(64),
         balance: false,
+        inpainting: 0.0,
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..base_training()
     }
@@ -225,6 +229,8 @@ fn all_on_white() -> Mix {
         detailed: 1.0,
         detailed_pair: 0.3,
         gathering: 0.3,
+        // What is never shown is not drawn, and that goes for nothing as well.
+        empty: 1.2,
         ..Kinds::NONE
     };
     let words = Mix { backgrounds: 0.15, synonyms: 0.15, left_out: 0.03, other_sizes: 0.7, ..black_on_white() };

@@ -25,9 +25,10 @@ pub use super::error::TrainError;
 
 use super::checkpoint::{self, CheckpointError};
 use super::config::{Data, TrainConfig};
-use super::data::Place;
+use super::data::{Place, Source};
 use super::folder::{Folder, METRICS};
-use super::pictures::PictureFolder;
+use super::mnist;
+use super::pictures::Pictures;
 use super::reading::{Reader, ReadingTrainer};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, Stage};
@@ -35,7 +36,7 @@ use crate::noise::{Purpose, Stream};
 use crate::text::tokenizer_training::train_tokenizer;
 use crate::text::{TextEncoder, Tokenizer};
 use crate::weights::WeightFile;
-use crate::world::{Mix, draw};
+use crate::world::{Mix, digit_captions, draw};
 
 /// Captions the tokenizer is made from.
 const TOKENIZER_CAPTIONS: u64 = 20_000;
@@ -136,7 +137,7 @@ pub struct TrainRun {
     folder: Folder,
     device: Device,
     words: Words,
-    pictures: Option<PictureFolder>,
+    pictures: Option<Pictures>,
     /// What to begin with, until that has been done.
     from: Option<Arc<Model>>,
     /// What is trained so far: the encoder of the first stage, and the network of each.
@@ -171,8 +172,9 @@ impl TrainRun {
         }
         // Before the folder of the run is made: nothing is begun without pictures.
         let pictures = match &config.data {
-            Data::Shapes => None,
-            Data::Folder(folder) => Some(PictureFolder::read(folder, largest)?),
+            Data::Shapes | Data::Digits => None,
+            Data::Mnist(folder) => Some(mnist::read(folder, largest)?),
+            Data::Folder(folder) => Some(Pictures::read(folder, largest)?),
         };
         let json = serde_json::to_string_pretty(&config).map_err(|e| TrainError::Config(e.to_string()))?;
         let folder = Folder::open(out, &json, options.resume)?;
@@ -227,9 +229,15 @@ impl TrainRun {
         &self.warnings
     }
 
-    /// The pictures this run learns from, if not from the shapes world.
+    /// What this run learns from.
     #[must_use]
-    pub fn pictures(&self) -> Option<&PictureFolder> {
+    pub fn data(&self) -> &Data {
+        &self.config.data
+    }
+
+    /// The pictures this run learns from, if it does not draw them.
+    #[must_use]
+    pub fn pictures(&self) -> Option<&Pictures> {
         self.pictures.as_ref()
     }
 
@@ -354,7 +362,7 @@ impl TrainRun {
     /// The text encoder of a stage that has one, before its first step, if it is to read.
     fn begin_to_read(&self, trainer: &Trainer) -> Option<ReadingTrainer> {
         let t5 = trainer.networks.t5.clone().filter(|_| trainer.step == 0)?;
-        let reading = self.config.reading.filter(|_| self.pictures.is_none())?;
+        let reading = self.config.reading.filter(|_| self.config.data == Data::Shapes)?;
         let t5 = Some(t5).filter(|_| !reading.anew);
         let reader = Reader::new(self.config.seed, &self.config.model.text.t5, t5, &self.device);
         Some(ReadingTrainer::new(reader, reading, self.config.stages[0].optim, &self.device))
@@ -441,25 +449,29 @@ impl TrainRun {
     }
 }
 
-fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a PictureFolder>, index: usize) -> Place<'a> {
+fn place<'a>(config: &'a TrainConfig, pictures: Option<&'a Pictures>, index: usize) -> Place<'a> {
     Place {
         index,
         config: &config.model.stages[index],
         training: &config.stages[index],
         below: index.checked_sub(1).map(|below| config.model.stages[below].size),
-        pictures,
+        source: match (pictures, &config.data) {
+            (Some(pictures), _) => Source::Pictures(pictures),
+            (None, Data::Digits) => Source::Digits,
+            (None, _) => Source::Shapes,
+        },
     }
 }
 
 /// What may be done with the weights of a run.
 fn licence(data: &Data) -> &'static str {
     match data {
-        Data::Shapes => {
+        Data::Shapes | Data::Digits => {
             "The weights in this folder were trained from scratch by Firefall, on pictures and captions of its shapes\n\
              world, which it draws and writes itself. No weights, pictures or texts of others went into them.\n\n\
              They may be used under the licence of Firefall: MIT or Apache-2.0, as you choose.\n"
         }
-        Data::Folder(_) => {
+        Data::Folder(_) | Data::Mnist(_) => {
             "The weights in this folder were trained from scratch by Firefall, on a folder of captioned pictures. No\n\
              weights of others went into them.\n\n\
              Whoever trained them says what may be done with them; the rights in the pictures are to be minded. The\n\
@@ -469,10 +481,13 @@ fn licence(data: &Data) -> &'static str {
 }
 
 /// A tokenizer from all captions there are, or from captions of all kinds.
-fn tokenizer(config: &TrainConfig, pictures: Option<&PictureFolder>) -> Result<Vec<u8>, TrainError> {
+fn tokenizer(config: &TrainConfig, pictures: Option<&Pictures>) -> Result<Vec<u8>, TrainError> {
     if let Some(pictures) = pictures {
         let captions: Vec<String> = pictures.captions().map(str::to_owned).collect();
         return Ok(train_tokenizer(captions.into_iter(), config.vocabulary)?);
+    }
+    if config.data == Data::Digits {
+        return Ok(train_tokenizer((0..10).flat_map(digit_captions), config.vocabulary)?);
     }
     let mix = Mix { synonyms: 0.5, digits: 0.5, ..Mix::default() };
     let caption = |i: u64| draw(&mut Stream::new(config.seed, Purpose::Caption, i), &mix).caption;

@@ -170,8 +170,10 @@ impl Trainer {
     ) -> Result<Tensor<1>, TokenizerError> {
         let device = &self.device.clone().autodiff();
         let (b, side) = (batch.count, batch.side);
-        let maps =
-            |values: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(values.clone(), [b, 3, side, side]), device);
+        let maps = |values: &Vec<f32>| {
+            let channels = values.len() / (b * side * side);
+            Tensor::<4>::from_data(TensorData::new(values.clone(), [b, channels, side, side]), device)
+        };
         let each = |values: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(values.clone(), [b]), device);
         let learns = training.optim.text_share > 0.0;
         let TextEmbedding { tokens, mask } = match networks.t5.as_ref().filter(|_| learns) {
@@ -187,6 +189,7 @@ impl Trainer {
         let conditioning = Conditioning {
             text: Some(TextInput { tokens, mask, keep: each(&batch.keep) }),
             lowres: batch.lowres.as_ref().map(|small| Lowres { image: maps(&small.image), level: each(&small.level) }),
+            cond_images: batch.known.as_ref().map(maps),
             ..Conditioning::default()
         };
         let output = networks.unet.forward(maps(&batch.input), each(&batch.c_noise), &conditioning);

@@ -41,7 +41,7 @@ pub struct Conditioning {
     pub lowres: Option<Lowres>,
     /// `[b, c, h, w]`, the last estimate; zeros if absent.
     pub self_cond: Option<Tensor<4>>,
-    /// `[b, c', h', w']`, a picture to follow.
+    /// `[b, c', h', w']`, a picture to follow; zeros if absent.
     pub cond_images: Option<Tensor<4>>,
 }
 

@@ -94,6 +94,18 @@ impl Unet {
         &self.config
     }
 
+    /// The same network, to be told a picture of so many channels, of which it makes nothing yet.
+    ///
+    /// # Panics
+    /// If it is told one already.
+    #[must_use]
+    pub fn with_cond_images(mut self, channels: usize) -> Self {
+        assert_eq!(self.config.cond_images_channels, 0, "a network follows one picture");
+        self.stem = self.stem.with_more_inputs(channels);
+        self.config.cond_images_channels = channels;
+        self
+    }
+
     /// # Shapes
     /// - x: `[b, c, h, w]`, sizes multiples of [`UnetConfig::size_multiple`]
     /// - level: `[b]`, the noise level as the network sees it
@@ -124,11 +136,13 @@ impl Unet {
         }
         let device = self.norm_cond.weight.val().device();
         let normed = |tokens: Vec<Tensor<3>>| self.norm_cond.forward(Tensor::cat(tokens, 1));
+        let channels = self.config.cond_images_channels;
+        let nothing = (channels > 0).then(|| Tensor::zeros([b, channels, h, w], &device));
         Told {
             vector,
             tokens: (!tokens.is_empty()).then(|| normed(tokens)),
             mask,
-            images: conditioning.cond_images.clone().map(|images| resize_nearest(images, [h, w])),
+            images: conditioning.cond_images.clone().map(|images| resize_nearest(images, [h, w])).or(nothing),
             self_cond: conditioning.self_cond.clone(),
             lowres: conditioning.lowres.as_ref().map(|lowres| lowres.image.clone()),
             places: self.config.coordinates.then(|| coordinates([b, h, w], &device)),

@@ -16,7 +16,8 @@
 //! Read the files in this order: [`palette`], [`shape`] and [`scene`] are the nouns; [`statement`], [`layout`] and
 //! [`caption`] turn what is said into a scene and a sentence; [`mix`] and [`training`] are the training set, with
 //! [`splits`] kept out of it; [`outline`], `raster` and [`mod@render`] draw; [`mod@parse`] reads back; [`mod@prompts`],
-//! [`judge`], [`marginals`], [`degrade`] and [`calibrate`] are the evaluation, [`edit`] that of inpainting.
+//! [`judge`], [`marginals`], [`degrade`] and [`calibrate`] are the evaluation, [`edit`] that of inpainting. [`digits`] is a
+//! smaller world beside it.
 //!
 //! Lengths are in units of the picture's side, with x to the right and y down from the top left corner; angles are in
 //! degrees, clockwise as seen.
@@ -24,6 +25,7 @@
 pub mod calibrate;
 pub mod caption;
 pub mod degrade;
+pub mod digits;
 pub mod edit;
 pub mod judge;
 pub mod layout;
@@ -43,6 +45,7 @@ pub mod training;
 mod words;
 
 pub use calibrate::{Confusion, ceiling, confusion};
+pub use digits::{DigitSample, digit_captions, draw_digit};
 pub use edit::{Edit, EditFault, EditTask};
 pub use judge::{Fault, Verdict, judge_picture, wilson};
 pub use layout::Unplaceable;

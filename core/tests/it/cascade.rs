@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use firefall_core::cascade::{Event, Model, PictureRequest, Request, RequestError, Run, StageSettings};
-use firefall_core::diffusion::{SamplerKind, Threshold};
+use firefall_core::cascade::{Canvas, Event, Model, PictureRequest, Request, RequestError, Run, StageSettings};
+use firefall_core::diffusion::{Resampling, SamplerKind, Threshold};
+use firefall_core::image::{Mask, Picture};
+use firefall_core::nn::Init;
+use firefall_core::unet::{Unet, UnetConfig};
+use firefall_core::weights::named;
 
-use crate::tiny::{apart, changed, events, model, pictures, request, shared, try_pictures, wgpu};
+use crate::tiny::{apart, changed, events, model, pictures, request, shaken, shared, try_pictures, wgpu};
 
 const PROMPT: &str = "a red circle";
 /// Other lengths than [`PROMPT`], on both sides.
@@ -318,7 +322,7 @@ fn a_network_that_gives_no_numbers_is_an_error() {
         }
         Arc::new(model)
     };
-    for threshold in [Threshold::None, Threshold::Static, Threshold::Dynamic { quantile: 0.95 }] {
+    for threshold in [Threshold::None, Threshold::Static, Threshold::Dynamic { quantile: 0.95, most: None }] {
         for (part, stage) in [(0, 1), (1, 1), (2, 2)] {
             for previews in [false, true] {
                 let request = Request { previews, ..one() };
@@ -341,10 +345,43 @@ fn a_run_that_failed_is_over() {
     assert!(pollster::block_on(run.next()).unwrap().is_none());
 }
 
+/// Three models: one whose base is not told what is known, the same that could be told and makes nothing of it, and the
+/// same that listens.
+#[test]
+fn a_network_may_be_told_what_is_known() {
+    let with = |unet: Unet| {
+        let mut model = model(7, &Device::flex());
+        (model.config.stages[0].unet, model.stages[0].config.unet) = (unet.config().clone(), unet.config().clone());
+        model.stages[0].unet = unet;
+        Arc::new(model)
+    };
+    let config = UnetConfig { cond_images_channels: 0, ..model(7, &Device::flex()).config.stages[0].unet.clone() };
+    let unet = shaken(Unet::new(&mut Init::seeded(&Device::flex(), 5), &config), 8);
+    let grown = unet.clone().with_cond_images(4);
+    let stem = named(&grown).iter().position(|p| p.path == "stem.convs.0.weight").unwrap();
+    let inputs = grown.config().input_channels();
+    let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;
+    let hearing = changed(grown.clone(), |at, i, value| if told(at, i) { 0.2 } else { value });
+    let [plain, deaf, listening] = [unet, grown, hearing].map(with);
+    let alpha = (0..256).map(|i| if i % 16 < 8 { 255 } else { 0 }).collect();
+    let canvas = Canvas {
+        picture: Picture::filled(16, 16, [200, 30, 90]),
+        mask: Some(Mask { width: 16, height: 16, alpha }),
+        strength: 1.0,
+        resampling: Resampling::QUICK,
+    };
+    let painting = Request { canvas: Some(canvas), ..one() };
+    let painted = |model: &Arc<Model>| pictures(model, painting.clone()).remove(0);
+    let drawn = |model: &Arc<Model>| pictures(model, one()).remove(0);
+    assert_eq!([drawn(&deaf), drawn(&listening)], [drawn(&plain), drawn(&plain)], "nothing is known");
+    assert_eq!(painted(&deaf), painted(&plain));
+    assert!(apart(&painted(&listening), &painted(&plain)) > 2);
+}
+
 #[test]
 fn a_gpu_makes_the_same_picture() {
     let Some(device) = wgpu("a_gpu_makes_the_same_picture") else { return };
-    let dynamic = Threshold::Dynamic { quantile: 0.9 };
+    let dynamic = Threshold::Dynamic { quantile: 0.9, most: None };
     let kinds = SamplerKind::NAMES.map(|name| (SamplerKind::from_name(name).unwrap(), Threshold::Static));
     for (kind, threshold) in kinds.into_iter().chain([(SamplerKind::default(), dynamic)]) {
         let [on_cpu, on_gpu] = [&Device::flex(), &device].map(|device| {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use firefall_core::text::{T5Encoder, Tokenizer};
 use firefall_core::train::TrainConfig;
-use firefall_core::train::data::{Place, examples};
+use firefall_core::train::data::{Place, Source, examples};
 use firefall_core::train::params::{Flat, Graph, gradients, replace, values};
 use firefall_core::train::trainer::{Trainer, Words};
 use firefall_core::weights::named;
@@ -16,7 +16,7 @@ fn place(config: &TrainConfig, index: usize) -> Place<'_> {
         config: &config.model.stages[index],
         training: &config.stages[index],
         below: index.checked_sub(1).map(|below| config.model.stages[below].size),
-        pictures: None,
+        source: Source::Shapes,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `firefall eval`: how often pictures show what their prompts say.
 
+mod digits;
 mod inpaint;
 mod report;
 
@@ -37,8 +38,10 @@ const BLIND: usize = 64;
 type Reading = Result<Parsed, Unreadable>;
 
 pub(super) fn run(args: &EvalArgs) -> Result<()> {
-    if let Some(EvalTask::Inpaint(args)) = &args.task {
-        return inpaint::run(args);
+    match &args.task {
+        Some(EvalTask::Inpaint(args)) => return inpaint::run(args),
+        Some(EvalTask::Digits(args)) => return digits::run(args),
+        None => {}
     }
     let mut categories: Vec<Category> = Vec::new();
     for &category in if args.categories.is_empty() { &Category::ALL[..] } else { &args.categories } {

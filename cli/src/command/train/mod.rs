@@ -2,17 +2,18 @@
 
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use firefall_core::cascade::{Model, PictureRequest, Request};
-use firefall_core::train::{Data, RunOptions, TrainConfig, TrainEvent, TrainRun};
+use firefall_core::train::{Data, RunOptions, TrainConfig, TrainEvent, TrainRun, lesson};
+use firefall_core::world::digit_captions;
 use serde_json::json;
 
 use self::show::Show;
-use crate::args::TrainArgs;
+use crate::args::{TrainArgs, World};
 use crate::files::Existing;
 use crate::outcome::{Interrupted, Usage, catch_interrupts, interrupted, say};
 use crate::{config_file, contact, device, model};
@@ -86,15 +87,21 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
 fn config(args: &TrainArgs) -> Result<TrainConfig> {
     let kept = args.out.join("train.json");
     let mut config = match (&args.config, &args.preset) {
-        (Some(file), _) => config_file::read(file)?,
+        (Some(file), _) => config_of(file)?,
         (None, Some(name)) => TrainConfig::preset(name).map_err(Usage)?,
         (None, None) if !kept.is_file() => bail!("{}: there is no run here to resume", args.out.display()),
         (None, None) => config_file::read(&kept)?,
     };
-    if let Some(folder) = &args.data {
-        // As seen from everywhere: the run may be resumed from another folder.
-        let folder = std::path::absolute(folder).with_context(|| format!("no folder {}", folder.display()))?;
-        config.data = Data::Folder(folder);
+    // As seen from everywhere: the run may be resumed from another folder.
+    let absolute =
+        |folder: &PathBuf| std::path::absolute(folder).with_context(|| format!("no folder {}", folder.display()));
+    match (&args.data, args.world) {
+        (Some(Data::Folder(folder)), _) => config.data = Data::Folder(absolute(folder)?),
+        (Some(Data::Mnist(folder)), _) => config.data = Data::Mnist(absolute(folder)?),
+        (Some(data), _) => config.data = data.clone(),
+        (None, Some(World::Shapes)) => config.data = Data::Shapes,
+        (None, Some(World::Digits)) => config.data = Data::Digits,
+        (None, None) => {}
     }
     if let Some(steps) = &args.steps {
         let steps = steps.of(config.stages.len()).map_err(|e| Usage(format!("--steps: {e}")))?;
@@ -103,6 +110,24 @@ fn config(args: &TrainArgs) -> Result<TrainConfig> {
         }
     }
     Ok(config)
+}
+
+/// A configuration of ours, or a lesson's.
+fn config_of(file: &Path) -> Result<TrainConfig> {
+    if !config_file::is_yaml(file) {
+        return config_file::read(file);
+    }
+    let tree: serde_json::Value = config_file::read(file)?;
+    if !lesson::is_lesson(&tree) {
+        return config_file::read(file);
+    }
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let read = |name: &str| config_file::read(&folder.join(name)).map_err(|error| format!("{error:#}"));
+    let lesson = lesson::lesson(tree, read).map_err(|error| anyhow!("cannot read {}: {error}", file.display()))?;
+    if !lesson.ignored.is_empty() {
+        say(&format!("what makes no difference here: {}", lesson.ignored.join("; ")));
+    }
+    Ok(lesson.config)
 }
 
 /// What to say of the stages that a run which is resumed makes longer or shorter.
@@ -160,9 +185,14 @@ fn stages(args: &TrainArgs, config: &TrainConfig) -> Result<Vec<usize>> {
     args.stages.iter().map(stage).collect()
 }
 
-/// The prompts of the contact sheet: of a folder, captions from all over it.
+/// The prompts of the contact sheet: of pictures that there are, captions from all over them.
 fn prompts(run: &TrainRun) -> Vec<String> {
-    let Some(pictures) = run.pictures() else { return SHEET.map(str::to_owned).to_vec() };
+    let Some(pictures) = run.pictures() else {
+        return match run.data() {
+            Data::Digits => (0..SHEET.len()).map(|i| digit_captions(i % 10)[i / 10].clone()).collect(),
+            _ => SHEET.map(str::to_owned).to_vec(),
+        };
+    };
     let captions: Vec<&str> = pictures.captions().collect();
     let count = SHEET.len().min(captions.len());
     (0..count).map(|i| captions[i * captions.len() / count].to_owned()).collect()

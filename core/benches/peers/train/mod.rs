@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use firefall_core::nn::attention::AttentionSize;
 use firefall_core::train::TrainConfig;
-use firefall_core::train::data::Place;
+use firefall_core::train::data::{Place, Source};
 
 use crate::stock::Stock;
 use crate::{Comparison, Side};
@@ -47,5 +47,11 @@ fn config() -> Result<TrainConfig> {
 
 /// The base stage of a run.
 fn base(config: &TrainConfig) -> Place<'_> {
-    Place { index: 0, config: &config.model.stages[0], training: &config.stages[0], below: None, pictures: None }
+    Place {
+        index: 0,
+        config: &config.model.stages[0],
+        training: &config.stages[0],
+        below: None,
+        source: Source::Shapes,
+    }
 }

@@ -79,6 +79,14 @@ fn painted(kind: SamplerKind, process: &Process, steps: usize, resampling: Resam
 }
 
 #[test]
+fn a_network_is_told_what_is_known_and_where() {
+    let known = Known { x0: tensor(vec![0.5, f32::NAN]), keep: tensor(vec![1.0, 0.0]) };
+    let told = known.told();
+    assert_eq!(told.dims(), [1, 2, 1, 2]);
+    assert_eq!(told.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.0, 1.0, 0.0]);
+}
+
+#[test]
 fn the_way_back_has_the_marginal_of_its_level() {
     for process in processes() {
         let levels = process.sampling_levels(30);

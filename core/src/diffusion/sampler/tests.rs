@@ -248,7 +248,7 @@ fn numbers_that_make_no_sense_are_refused() {
     for name in SamplerKind::NAMES {
         assert_eq!(SamplerKind::from_name(name).unwrap().validate(), Ok(()));
     }
-    let dynamic = |quantile| crate::diffusion::Threshold::Dynamic { quantile }.validate();
+    let dynamic = |quantile| crate::diffusion::Threshold::Dynamic { quantile, most: None }.validate();
     assert!(dynamic(0.95).is_ok());
     for quantile in [95.0, 1.0, 0.0, -0.5, f64::NAN] {
         assert!(dynamic(quantile).unwrap_err().contains(&format!("quantile is {quantile}")));

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use crate::text::TokenizerError;
 use crate::train::config::TrainConfig;
 use crate::train::folder::{Folder, FolderError};
-use crate::train::pictures::PictureFolder;
+use crate::train::pictures::Pictures;
 use crate::train::trainer::Words;
 
 /// Tells which pictures a run learns from.
 const PICTURES: &str = "pictures.sha256";
 
 /// Of captions with more tokens than the text encoder reads.
-pub(super) fn truncated(words: &Words, pictures: &PictureFolder) -> Result<Option<String>, TokenizerError> {
+pub(super) fn truncated(words: &Words, pictures: &Pictures) -> Result<Option<String>, TokenizerError> {
     let (mut cut, mut all) = (0, 0);
     for caption in pictures.captions() {
         let tokens = words.tokenizer.encode(&[caption], words.max_len)?;
@@ -25,7 +25,7 @@ pub(super) fn truncated(words: &Words, pictures: &PictureFolder) -> Result<Optio
 }
 
 /// Of pictures that are not those of the run so far; from now on they are.
-pub(super) fn changed(folder: &Folder, pictures: &PictureFolder) -> Result<Option<String>, FolderError> {
+pub(super) fn changed(folder: &Folder, pictures: &Pictures) -> Result<Option<String>, FolderError> {
     let now = pictures.hash().as_bytes();
     let before = folder.read_optional(PICTURES)?;
     if before.as_deref() == Some(now) {

@@ -149,11 +149,13 @@ fn a_run_that_diverges_ends_and_keeps_its_checkpoint() {
 #[test]
 fn a_config_that_makes_no_sense_names_its_key() {
     type Check = (fn(&mut TrainConfig), &'static str);
-    let checks: [Check; 25] = [
+    let checks: [Check; 27] = [
         (|c| c.stages[0].steps = 0, "stages[0].steps"),
         (|c| c.stages[1].micro_batch = 0, "micro_batch"),
         (|c| c.stages[0].drop_caption = 1.5, "stages[0].drop_caption is 1.5"),
         (|c| c.stages[0].drop_caption = f64::NAN, "drop_caption is NaN"),
+        (|c| c.stages[0].inpainting = -0.1, "stages[0].inpainting is -0.1; it must be from 0 to 1"),
+        (|c| c.stages[1].inpainting = 0.1, "stages[1].inpainting is 0.1; the network must have cond_images_channels 4"),
         (|c| c.stages[0].optim.learning_rate = f64::NAN, "stages[0].optim.learning_rate is NaN"),
         (|c| c.stages[0].optim.beta2 = 1.0, "stages[0].optim.beta2 is 1"),
         (|c| c.stages[0].optim.clip_norm = 0.0, "stages[0].optim.clip_norm is 0"),

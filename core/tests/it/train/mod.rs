@@ -392,6 +392,35 @@ fn a_run_may_begin_with_a_model_and_keep_parts_of_it() {
     assert!(error.contains("network in stage 2 than the config: dim is 8 there and 4 here"), "{error}");
 }
 
+/// A network that was not told what is known begins with zeros for it; one that was told cannot forget it.
+#[test]
+fn a_run_may_begin_with_a_model_that_was_not_told_what_is_known() {
+    let (first, second, third) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut deaf = steps(1);
+    (deaf.model.stages[0].unet.cond_images_channels, deaf.stages[0].inpainting) = (0, 0.0);
+    finish(start(first.path(), &deaf)).unwrap();
+    let mut still = steps(1);
+    still.stages.iter_mut().for_each(|stage| stage.optim.learning_rate = 1e-40);
+    let begin = |from: &Path, folder: &Path, config: &TrainConfig| {
+        let options = RunOptions { from: Some(model_in(&from.join("model"))), ..RunOptions::default() };
+        finish(TrainRun::open(config.clone(), folder, &options, &Device::flex())?)
+    };
+    begin(first.path(), second.path(), &still).unwrap();
+    let stem = |folder: &Path| {
+        let bytes = fs::read(folder.join("model/stage1.safetensors")).unwrap();
+        WeightFile::parse("stage1", bytes).unwrap().values("stem.convs.0.weight").unwrap()
+    };
+    let (before, after) = (stem(first.path()), stem(second.path()));
+    let inputs = steps(1).model.stages[0].unet.input_channels();
+    for (before, after) in before.chunks(9 * (inputs - 4)).zip(after.chunks(9 * inputs)) {
+        let (told, own) = after.split_at(9 * 4);
+        assert!(told.iter().all(|&v| v.abs() < 1e-30) && own == before, "{told:?}, {own:?} against {before:?}");
+    }
+    let error = begin(second.path(), third.path(), &deaf).unwrap_err().to_string();
+    assert!(error.contains("cond_images_channels is 4 there and 0 here"), "{error}");
+}
+
 #[test]
 fn a_run_that_was_stopped_before_it_had_its_weights_is_not_taken_up() {
     let first = tempfile::tempdir().unwrap();
