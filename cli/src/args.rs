@@ -43,17 +43,9 @@ pub enum Command {
     Show(ShowArgs),
 }
 
-/// How pictures are made: what `sample`, `inpaint` and `outpaint` have in common.
+/// How the stages of a model sample.
 #[derive(Debug, Args)]
-pub struct MakeArgs {
-    /// What the picture does not show
-    #[arg(long, value_name = "TEXT")]
-    pub negative: Option<String>,
-
-    /// The seed of the first picture, 0 to 18446744073709551615; each further one takes the next [default: random]
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::seed)]
-    pub seed: Option<u64>,
-
+pub struct SamplingArgs {
     /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
     #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
     pub steps: Option<PerStage<usize>>,
@@ -66,6 +58,22 @@ pub struct MakeArgs {
     /// guides (the shipped one guides only its first), or one a stage [default: the model's]
     #[arg(long, value_name = "W,…", allow_hyphen_values = true, value_parser = values::cond_scales)]
     pub cond_scale: Option<PerStage<f64>>,
+}
+
+/// How pictures are made: what `sample`, `inpaint` and `outpaint` have in common.
+#[derive(Debug, Args)]
+pub struct MakeArgs {
+    /// What the picture does not show
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+
+    /// The seed of the first picture, 0 to 18446744073709551615; each further one takes the next [default: random]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = values::seed)]
+    pub seed: Option<u64>,
+
+    /// How each stage samples.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 
     /// auto, cpu, gpu or gpu:N (see `firefall devices`)
     #[arg(long, default_value = "auto")]
@@ -287,6 +295,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N", default_value = "4", allow_hyphen_values = true, value_parser = values::count)]
     pub seeds: usize,
 
+    /// Pass over the first N prompts of each category: settings are chosen on others than are published
+    #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true, value_parser = values::skipped)]
+    pub skip: usize,
+
     /// Only these categories, e.g. "single,counting,held-out-pair" [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::category)]
     pub categories: Vec<Category>,
@@ -303,9 +315,9 @@ pub struct EvalArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Sampling steps, 1 to 1000: one number for all stages, or one a stage ("50,25") [default: the model's]
-    #[arg(long, value_name = "N,…", allow_hyphen_values = true, value_parser = values::steps)]
-    pub steps: Option<PerStage<usize>>,
+    /// How each stage samples.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 
     /// auto, cpu, gpu or gpu:N (see `firefall devices`)
     #[arg(long, default_value = "auto")]
@@ -466,9 +478,9 @@ mod tests {
     #[test]
     fn one_value_or_one_a_stage() {
         let args = sample(&["x", "--steps", "50,25", "--cond-scale", "3", "--sampler", "heun,ddim"]).unwrap();
-        assert_eq!(args.make.steps.unwrap().of(2).unwrap(), [50, 25]);
-        assert_eq!(args.make.cond_scale.unwrap().of(2).unwrap(), [3.0, 3.0]);
-        let names: Vec<_> = args.make.sampler.unwrap().given().iter().map(|s| s.name()).collect();
+        assert_eq!(args.make.sampling.steps.unwrap().of(2).unwrap(), [50, 25]);
+        assert_eq!(args.make.sampling.cond_scale.unwrap().of(2).unwrap(), [3.0, 3.0]);
+        let names: Vec<_> = args.make.sampling.sampler.unwrap().given().iter().map(|s| s.name()).collect();
         assert_eq!(names, ["heun", "ddim"]);
         assert_eq!(sample(&["x"]).unwrap().count, 1);
     }

@@ -88,6 +88,14 @@ pub fn count(text: &str) -> Result<usize, String> {
     within(whole(text)?, 1, COUNT_MAX).map(|n| n as usize)
 }
 
+/// How many are passed over, up to 10000.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn skipped(text: &str) -> Result<usize, String> {
+    within(whole(text)?, 0, COUNT_MAX).map(|n| n as usize)
+}
+
 /// How much may change, above 0 and at most 1.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy.toml does not know as such")]
 
+#[path = "work/lesson.rs"]
+mod lesson;
 mod support;
 
 use std::collections::BTreeSet;
@@ -57,6 +59,16 @@ fn an_evaluation_is_a_table_a_file_and_sheets() {
     let verdicts = report["rows"][0]["verdicts"].as_array().unwrap();
     let made: Vec<Value> = verdicts.iter().map(|verdict| json!([verdict["prompt"], verdict["seed"]])).collect();
     assert_eq!(origin.settings.unwrap()["pictures"], Value::Array(made));
+
+    // The third prompt alone is the same, under the same seeds.
+    let third = folder.path().join("third.json");
+    let one = ["eval", "--prompts", "1", "--skip", "2", "--seeds", "2", "--model", text(model()), "--device", "cpu"];
+    let more = ["--categories", "single", "--steps", "2,1", "--cond-scale", "1", "--json", text(&third)];
+    ends(0, &[&one[..], &more].concat());
+    let skipped: Value = serde_json::from_slice(&fs::read(&third).unwrap()).unwrap();
+    let asked = |verdict: &Value| [verdict["prompt"].clone(), verdict["seed"].clone()];
+    let found: Vec<_> = skipped["rows"][0]["verdicts"].as_array().unwrap().iter().map(asked).collect();
+    assert_eq!(found, verdicts[4..].iter().map(asked).collect::<Vec<_>>());
 
     // Nothing is overwritten unasked, and nothing is begun before that is known.
     let again = [&["eval", "--categories", "single"][..], &NOWHERE].concat();

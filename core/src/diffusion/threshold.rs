@@ -125,4 +125,19 @@ mod tests {
             assert!((g - w).abs() < 1e-4, "{got:?}");
         }
     }
+
+    #[test]
+    fn the_divisor_has_the_asked_bound() {
+        let wide = Tensor::<4>::from_data([[[[4.0f32, -2.0], [1.0, 0.0]]]], &Device::flex());
+        let bounded = Threshold::Dynamic { quantile: 0.75, most: Some(1.6) };
+        let got: Vec<f32> = bounded.apply(wide).into_data().try_to_vec().unwrap();
+        for (g, w) in got.iter().zip([1.0f32, -1.0, 0.625, 0.0]) {
+            assert!((g - w).abs() < 1e-4, "{got:?}");
+        }
+        for most in [0.9, f64::NAN, f64::INFINITY] {
+            let error = Threshold::Dynamic { quantile: 0.9, most: Some(most) }.validate().unwrap_err();
+            assert!(error.contains("threshold.dynamic.most is"), "{error}");
+        }
+        assert_eq!(bounded.validate(), Ok(()));
+    }
 }

@@ -7,7 +7,7 @@ use firefall_shaders::silu;
 use super::optim::{Method, OptimConfig, Optimizer, clip};
 use super::params::{Graph, gradients, replace, values};
 use super::trainer::rule;
-use crate::image::{Picture, resized};
+use crate::image::{Picture, PixelError, resized};
 use crate::nn::Init;
 use crate::nn::conv::Conv2d;
 use crate::nn::linear::Linear;
@@ -103,17 +103,16 @@ impl DigitReader {
 
     /// The digit on each picture.
     ///
-    /// # Panics
+    /// # Errors
     /// If the device does not hand its answers over.
-    #[must_use]
-    pub fn read(&self, pictures: &[Picture]) -> Vec<usize> {
+    pub async fn read(&self, pictures: &[Picture]) -> Result<Vec<usize>, PixelError> {
         let mut digits = Vec::new();
         for batch in pictures.chunks(BATCH) {
             let best = self.network.forward(gray(batch, &self.device)).argmax(1);
-            let best: Vec<i64> = best.into_data().iter::<i64>().collect();
-            digits.extend(best.into_iter().map(|digit| digit as usize));
+            let data = best.into_data_async().await.map_err(|e| PixelError::Device(format!("{e:?}")))?;
+            digits.extend(data.iter::<i64>().map(|digit| digit as usize));
         }
-        digits
+        Ok(digits)
     }
 }
 
@@ -150,13 +149,14 @@ mod tests {
         assert_eq!(told, 150);
         let mut stream = Stream::new(2, Purpose::Scene, 0);
         let (pictures, digits): (Vec<Picture>, Vec<usize>) = (0..200).map(|_| drawn(&mut stream)).unzip();
-        let right = reader.read(&pictures).iter().zip(&digits).filter(|(a, b)| a == b).count();
+        let read = |pictures: &[Picture]| pollster::block_on(reader.read(pictures)).unwrap();
+        let right = read(&pictures).iter().zip(&digits).filter(|(a, b)| a == b).count();
         assert!(right >= 195, "{right} of 200");
         // Larger pictures, and as one batch or many.
         let large: Vec<Picture> = pictures.iter().map(|p| crate::image::resized(p, 64, 64)).collect();
-        let right = reader.read(&large).iter().zip(&digits).filter(|(a, b)| a == b).count();
+        let right = read(&large).iter().zip(&digits).filter(|(a, b)| a == b).count();
         assert!(right >= 190, "{right} of 200, twice as large");
-        let one: Vec<usize> = pictures[..9].iter().flat_map(|p| reader.read(std::slice::from_ref(p))).collect();
-        assert_eq!(one, reader.read(&pictures[..9]));
+        let one: Vec<usize> = pictures[..9].iter().flat_map(|p| read(std::slice::from_ref(p))).collect();
+        assert_eq!(one, read(&pictures[..9]));
     }
 }

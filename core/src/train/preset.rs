@@ -231,7 +231,6 @@ fn all_on_white() -> Mix {
         gathering: 0.3,
         // What is never shown is not drawn, and that goes for nothing as well.
         empty: 1.2,
-        ..Kinds::NONE
     };
     let words = Mix { backgrounds: 0.15, synonyms: 0.15, left_out: 0.03, other_sizes: 0.7, ..black_on_white() };
     Mix { kinds, monochrome: 0.05, on_white: 0.9, ..words }

@@ -71,7 +71,7 @@ pub(super) fn run(args: &EvalDigitsArgs) -> Result<()> {
         DigitReader::learn(SEED, LESSONS, |stream| draw(teach, stream), &device, |step| progress.step(step as usize));
     let mut stream = Stream::new(SEED ^ 1, Purpose::Evaluation, 0);
     let (clean, digits): (Vec<Picture>, Vec<usize>) = (0..CLEAN).map(|_| draw(test, &mut stream)).unzip();
-    let judge = share(&reader.read(&clean), &digits);
+    let judge = share(&pollster::block_on(reader.read(&clean))?, &digits);
 
     let asked: Vec<usize> = (0..args.pictures).map(|i| i % 10).collect();
     let wish = |(i, &digit): (usize, &usize)| {
@@ -81,7 +81,7 @@ pub(super) fn run(args: &EvalDigitsArgs) -> Result<()> {
     let wishes: Vec<PictureRequest> = asked.iter().enumerate().map(wish).collect();
     let pictures = make(&model, &wishes, &mut progress)?;
     progress.done();
-    let read = reader.read(&pictures);
+    let read = pollster::block_on(reader.read(&pictures))?;
     let mut confusion = [[0; 10]; 10];
     asked.iter().zip(&read).for_each(|(&asked, &read)| confusion[asked][read] += 1);
     let right = (0..10).map(|digit| confusion[digit][digit]).sum();

@@ -18,7 +18,7 @@ use serde_json::json;
 use self::report::{Answer, Report, Row};
 use crate::args::{EvalArgs, EvalTask};
 use crate::files::{self, Existing};
-use crate::outcome::{Usage, catch_interrupts, print};
+use crate::outcome::{catch_interrupts, print};
 use crate::progress::Progress;
 use crate::values::category_name;
 use crate::{contact, device, model};
@@ -52,12 +52,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     check_places(args, &categories)?;
     let (device, description) = device::open(args.device)?;
     let model = model::load(args.model.as_deref(), &device)?;
-    let stages = match &args.steps {
-        Some(steps) => steps.of(model.config.stages.len()).map_err(|e| Usage(format!("--steps: {e}")))?,
-        None => Vec::new(),
-    };
-    let stages = stages.into_iter().map(|steps| StageSettings { steps: Some(steps), ..StageSettings::default() });
-    let asked = Request { stages: stages.collect(), ..Request::default() };
+    let asked = Request { stages: super::sample::stages(&args.sampling, &model)?, ..Request::default() };
     catch_interrupts()?;
     let progress = Progress::stderr();
     let report = Report {
@@ -127,9 +122,10 @@ impl Eval<'_> {
     fn measure(&mut self, category: Category, blind: &[Reading]) -> Result<(Row, Vec<PictureRequest>, Vec<Picture>)> {
         let seeds = self.args.seeds;
         let mut stream = Stream::new(SEED, Purpose::Evaluation, category as u64);
-        let prompts = prompts(category, self.args.prompts, &mut stream);
+        let skip = self.args.skip;
+        let prompts = prompts(category, skip + self.args.prompts, &mut stream).split_off(skip);
         let job = |i: usize| {
-            let (prompt, seed) = (prompts[i / seeds].text.clone(), seed(category, i / seeds, i % seeds));
+            let (prompt, seed) = (prompts[i / seeds].text.clone(), seed(category, skip + i / seeds, i % seeds));
             PictureRequest { prompt, negative: None, seed }
         };
         let jobs: Vec<PictureRequest> = (0..prompts.len() * seeds).map(job).collect();

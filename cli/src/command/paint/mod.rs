@@ -91,7 +91,7 @@ impl Task<'_> {
         };
         let request = Request {
             pictures: (0..self.paint.count as u64).map(picture).collect(),
-            stages: stages(self.make, model)?,
+            stages: stages(&self.make.sampling, model)?,
             canvas: Some(job.canvas(&model.config, self.paint.preset, self.paint.strength)),
             ..Request::default()
         };

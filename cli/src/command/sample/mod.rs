@@ -8,7 +8,7 @@ use anyhow::Result;
 use firefall_core::cascade::{Event, Model, PictureRequest, Request, StageSettings};
 
 use self::plan::Job;
-use crate::args::{MakeArgs, SampleArgs};
+use crate::args::{SampleArgs, SamplingArgs};
 use crate::files::Existing;
 use crate::outcome::{Usage, catch_interrupts, say};
 use crate::png_text::{Origin, write};
@@ -60,7 +60,8 @@ pub(super) fn run(args: &SampleArgs) -> Result<()> {
 /// What is asked of every batch, without its pictures. A wrong request is told before the first step.
 fn asked(args: &SampleArgs, model: &Model, jobs: &[Job]) -> Result<Request> {
     let pictures = jobs.iter().map(|job| job.picture.clone()).collect();
-    let all = Request { pictures, stages: stages(&args.make, model)?, stop_after: args.stage, ..Request::default() };
+    let all =
+        Request { pictures, stages: stages(&args.make.sampling, model)?, stop_after: args.stage, ..Request::default() };
     all.validate(&model.config).map_err(|e| Usage(e.to_string()))?;
     Ok(Request { pictures: Vec::new(), ..all })
 }
@@ -76,7 +77,7 @@ pub(super) fn follow(progress: &mut Progress, event: &Event) {
 }
 
 /// The settings of every stage, as far as the user gave any.
-pub(super) fn stages(args: &MakeArgs, model: &Model) -> Result<Vec<StageSettings>> {
+pub(super) fn stages(args: &SamplingArgs, model: &Model) -> Result<Vec<StageSettings>> {
     let stages = model.config.stages.len();
     let mut settings = vec![StageSettings::default(); stages];
     let usage = |flag: &str| {
