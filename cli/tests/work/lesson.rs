@@ -65,6 +65,9 @@ fn mnist_takes_the_place_of_drawn_digits() {
     ends(0, &[&train[..], &[at.as_str(), "--stages", "base"]].concat());
     let config: TrainConfig = serde_json::from_slice(&fs::read(run.join("train.json")).unwrap()).unwrap();
     assert_eq!(config.data, Data::Mnist(data));
+    let model = run.join("model");
+    let eval = ["eval", "digits", "--model", text(&model), "--device", "cpu", "--data", at.as_str()];
+    says(1, &eval, &[at.trim_start_matches("mnist:"), "20 digits; the judge needs 1000"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | `lock` | held while a run works here |
 
 mod begin;
+mod captions;
 mod warnings;
 
 use std::collections::VecDeque;
@@ -32,14 +33,8 @@ use super::pictures::Pictures;
 use super::reading::{Reader, ReadingTrainer};
 use super::trainer::{Networks, StepReport, Trainer, Words};
 use crate::cascade::{Model, ModelConfig, Stage};
-use crate::noise::{Purpose, Stream};
-use crate::text::tokenizer_training::train_tokenizer;
 use crate::text::{TextEncoder, Tokenizer};
 use crate::weights::WeightFile;
-use crate::world::{Mix, digit_captions, draw};
-
-/// Captions the tokenizer is made from.
-const TOKENIZER_CAPTIONS: u64 = 20_000;
 
 /// One thing that happened in a run. Stages and steps count from 1.
 #[derive(Debug, Clone)]
@@ -186,7 +181,7 @@ impl TrainRun {
             None => {
                 let bytes = match &options.from {
                     Some(model) => model.text.tokenizer.to_bytes()?,
-                    None => tokenizer(&config, pictures.as_ref())?,
+                    None => captions::tokenizer(&config, pictures.as_ref())?,
                 };
                 folder.write("tokenizer.json", &bytes)?;
                 Tokenizer::from_bytes(&bytes)?
@@ -478,20 +473,6 @@ fn licence(data: &Data) -> &'static str {
              licence of Firefall does not cover them.\n"
         }
     }
-}
-
-/// A tokenizer from all captions there are, or from captions of all kinds.
-fn tokenizer(config: &TrainConfig, pictures: Option<&Pictures>) -> Result<Vec<u8>, TrainError> {
-    if let Some(pictures) = pictures {
-        let captions: Vec<String> = pictures.captions().map(str::to_owned).collect();
-        return Ok(train_tokenizer(captions.into_iter(), config.vocabulary)?);
-    }
-    if config.data == Data::Digits {
-        return Ok(train_tokenizer((0..10).flat_map(digit_captions), config.vocabulary)?);
-    }
-    let mix = Mix { synonyms: 0.5, digits: 0.5, ..Mix::default() };
-    let caption = |i: u64| draw(&mut Stream::new(config.seed, Purpose::Caption, i), &mix).caption;
-    Ok(train_tokenizer((0..TOKENIZER_CAPTIONS).map(caption), config.vocabulary)?)
 }
 
 async fn scalar(tensor: Tensor<1>) -> Result<f64, TrainError> {

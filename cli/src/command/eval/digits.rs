@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use firefall_core::cascade::{Model, PictureRequest, Request};
 use firefall_core::image::Picture;
 use firefall_core::noise::{Purpose, Stream};
@@ -12,9 +12,9 @@ use firefall_core::world::{digit_captions, wilson};
 use serde::Serialize;
 use serde_json::json;
 
-use super::SEED;
+use super::{SEED, check_output};
 use crate::args::EvalDigitsArgs;
-use crate::files::{self, Existing, write_whole};
+use crate::files::write_whole;
 use crate::outcome::{Usage, catch_interrupts, check_interrupt, print};
 use crate::progress::Progress;
 use crate::{contact, device, model};
@@ -23,6 +23,8 @@ use crate::{contact, device, model};
 const LESSONS: u64 = 600;
 /// Pictures in a batch.
 const BATCH: usize = 64;
+/// Digits of MNIST at least: fewer teach nothing.
+const FEWEST: usize = 1000;
 /// Draws by which the judge is judged.
 const CLEAN: usize = 1000;
 /// Most pictures on the sheet.
@@ -46,20 +48,13 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &EvalDigitsArgs) -> Result<()> {
-    let existing = Existing::named(args.force);
-    for file in args.json.iter().chain(&args.sheet) {
-        files::check(file, existing)?;
-    }
-    let (device, description) = device::open(args.device)?;
+    let existing = check_output(&args.output)?;
+    let known = known(args.data.as_ref())?;
+    let (device, description) = device::open(args.output.device)?;
     let model = model::load(Some(&args.model), &device)?;
     catch_interrupts()?;
     let mut progress = Progress::stderr();
     progress.note(&format!("on {description}"));
-    let known = match &args.data {
-        Some(Data::Mnist(folder)) => mnist::digits(folder, SIDE)?,
-        Some(_) => return Err(Usage("--data: the judge learns from mnist:DIR".into()).into()),
-        None => Vec::new(),
-    };
     // Other draws try the judge than teach it; models learn from streams of another purpose.
     let (teach, test) = known.split_at(known.len() / 6 * 5);
     let draw = |from: &[(Picture, usize)], stream: &mut Stream| match from {
@@ -99,16 +94,30 @@ pub(super) fn run(args: &EvalDigitsArgs) -> Result<()> {
         confusion,
     };
     print(&table(&report))?;
-    if let Some(file) = &args.json {
+    if let Some(file) = &args.output.json {
         let json = serde_json::to_vec_pretty(&report)?;
         write_whole(file, existing, |out| Ok(out.write_all(&json)?))?;
     }
-    if let Some(file) = &args.sheet {
+    if let Some(file) = &args.output.sheet {
         let shown = pictures.len().min(SHEET);
         let origin = contact::origin(&model, json!({ "eval": "digits" }), &wishes[..shown]);
         contact::write_sheet(file, &pictures[..shown], 10, &origin, existing)?;
     }
     Ok(())
+}
+
+/// MNIST's digits, if the judge is to learn from them.
+fn known(data: Option<&Data>) -> Result<Vec<(Picture, usize)>> {
+    let folder = match data {
+        None => return Ok(Vec::new()),
+        Some(Data::Mnist(folder)) => folder,
+        Some(_) => return Err(Usage("--data: the judge learns from mnist:DIR".into()).into()),
+    };
+    let digits = mnist::digits(folder, SIDE)?;
+    if digits.len() < FEWEST {
+        bail!("{}: {} digits; the judge needs {FEWEST} to learn from and be tried on", folder.display(), digits.len());
+    }
+    Ok(digits)
 }
 
 fn make(model: &Arc<Model>, wishes: &[PictureRequest], progress: &mut Progress) -> Result<Vec<Picture>> {

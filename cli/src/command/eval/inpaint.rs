@@ -12,9 +12,9 @@ use firefall_core::world::{Category, Edit, EditTask, judge_picture, wilson};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{BATCH, SEED, SHEET, enlarge, seed};
+use super::{BATCH, SEED, SHEET, check_output, enlarge, seed};
 use crate::args::EvalInpaintArgs;
-use crate::files::{self, Existing, write_whole};
+use crate::files::{Existing, write_whole};
 use crate::outcome::{catch_interrupts, print};
 use crate::progress::Progress;
 use crate::{contact, device, model};
@@ -61,11 +61,8 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &EvalInpaintArgs) -> Result<()> {
-    let existing = Existing::named(args.force);
-    for file in args.json.iter().chain(&args.sheet) {
-        files::check(file, existing)?;
-    }
-    let (device, description) = device::open(args.device)?;
+    let existing = check_output(&args.output)?;
+    let (device, description) = device::open(args.output.device)?;
     let model = model::load(args.model.as_deref(), &device)?;
     catch_interrupts()?;
     let mut eval = Eval { args, model, progress: Progress::stderr(), shown: Vec::new() };
@@ -78,14 +75,14 @@ pub(super) fn run(args: &EvalInpaintArgs) -> Result<()> {
     }
     eval.progress.done();
     print(&table(&rows))?;
-    if let Some(file) = &args.json {
+    if let Some(file) = &args.output.json {
         let (model, hash) = (&eval.model.config.name, &eval.model.hash);
         let preset = serde_json::to_string(&args.preset)?;
         let report = Report { model, hash, device: &description, seed: SEED, preset, rows: &rows };
         let json = serde_json::to_vec_pretty(&report)?;
         write_whole(file, existing, |out| Ok(out.write_all(&json)?))?;
     }
-    if let Some(file) = &args.sheet { eval.write_sheet(file, existing) } else { Ok(()) }
+    if let Some(file) = &args.output.sheet { eval.write_sheet(file, existing) } else { Ok(()) }
 }
 
 struct Eval<'a> {

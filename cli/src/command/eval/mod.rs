@@ -16,7 +16,7 @@ use image::imageops::FilterType;
 use serde_json::json;
 
 use self::report::{Answer, Report, Row};
-use crate::args::{EvalArgs, EvalTask};
+use crate::args::{EvalArgs, EvalTask, OutputArgs};
 use crate::files::{self, Existing};
 use crate::outcome::{catch_interrupts, print};
 use crate::progress::Progress;
@@ -80,6 +80,13 @@ fn check_places(args: &EvalArgs, categories: &[Category]) -> Result<()> {
     let Some(folder) = &args.sheet else { return Ok(()) };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     categories.iter().try_for_each(|&category| files::check(&sheet_path(folder, category), existing))
+}
+
+/// The same for the other measurements; what they may do with files.
+fn check_output(output: &OutputArgs) -> Result<Existing> {
+    let existing = Existing::named(output.force);
+    output.json.iter().chain(&output.sheet).try_for_each(|file| files::check(file, existing))?;
+    Ok(existing)
 }
 
 fn sheet_path(folder: &Path, category: Category) -> PathBuf {
