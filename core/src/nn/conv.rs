@@ -46,9 +46,33 @@ impl Conv2d {
         }
     }
 
+    /// The same layer with parameters of zero.
+    #[must_use]
+    pub fn silenced(mut self) -> Self {
+        self.weight = self.weight.map(|weight| weight.zeros_like());
+        self.bias = self.bias.map(|bias| bias.zeros_like());
+        self
+    }
+
+    /// The same 1x1 layer, which passes its first channels on and leaves the others out.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.weight = self.weight.map(|weight| {
+            let [c_out, c_in, ..] = weight.dims();
+            let eye = Tensor::<2>::eye(c_out, &weight.device());
+            let rest = Tensor::zeros([c_out, c_in - c_out], &weight.device());
+            Tensor::cat(vec![eye, rest], 1).reshape([c_out, c_in, 1, 1])
+        });
+        self.bias = self.bias.map(|bias| bias.zeros_like());
+        self
+    }
+
     /// The same layer over inputs with so many channels more, before its own, that count nothing yet.
     #[must_use]
     pub fn with_more_inputs(mut self, channels: usize) -> Self {
+        if channels == 0 {
+            return self;
+        }
         self.weight = self.weight.map(|weight| {
             let [c_out, _, kernel, _] = weight.dims();
             let more = Tensor::zeros([c_out, channels, kernel, kernel], &weight.device());

@@ -45,6 +45,13 @@ impl LayerNorm {
         Self { weight: init.constant([width], 1.0), bias: None }
     }
 
+    /// The same norm with gains of zero.
+    #[must_use]
+    pub fn silenced(mut self) -> Self {
+        self.weight = self.weight.map(|weight| weight.zeros_like());
+        self
+    }
+
     /// Gain only, zero: the last layer of a branch that has no say at first.
     pub fn silent(init: &mut Init<'_>, width: usize) -> Self {
         Self { weight: init.constant([width], 0.0), bias: None }

@@ -102,6 +102,14 @@ impl ResnetBlock {
         }
     }
 
+    /// The same block, which passes its first `c_out` channels on and adds nothing to them yet.
+    #[must_use]
+    pub fn idle(mut self) -> Self {
+        self.block2.conv = self.block2.conv.silenced();
+        self.res_conv = self.res_conv.map(Conv2d::passing);
+        self
+    }
+
     /// # Shapes
     /// - x: `[b, c_in, h, w]`
     /// - time: `[b, d_time]`, through SiLU already: once for all blocks, not in each as in imagen-pytorch

@@ -31,6 +31,13 @@ impl FeedForward {
         }
     }
 
+    /// The same layer, which adds nothing to its residual yet.
+    #[must_use]
+    pub fn idle(mut self) -> Self {
+        self.norm_out = self.norm_out.silenced();
+        self
+    }
+
     /// With its residual.
     ///
     /// # Shapes
@@ -71,6 +78,15 @@ impl Transformer {
             })
             .collect();
         Self { layers }
+    }
+
+    /// `self`, if any, under the layers that `fresh` has more, which do nothing yet.
+    #[must_use]
+    pub fn grown(this: Option<Self>, fresh: Option<Self>) -> Option<Self> {
+        let mut layers = this.map_or_else(Vec::new, |this| this.layers);
+        let more = fresh.into_iter().flat_map(|fresh| fresh.layers).skip(layers.len());
+        layers.extend(more.map(|TransformerLayer { attn, ff }| TransformerLayer { attn: attn.idle(), ff: ff.idle() }));
+        (!layers.is_empty()).then_some(Self { layers })
     }
 
     /// # Shapes

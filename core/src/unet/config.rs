@@ -200,6 +200,21 @@ impl UnetConfig {
         1 << halvings
     }
 
+    /// This config, with what `wanted` has more of the things that [`Unet::grown`](super::Unet::grown) can add: a picture
+    /// to follow, inner blocks, layers of attention.
+    #[must_use]
+    pub fn grown(mut self, wanted: &Self) -> Self {
+        if self.cond_images_channels == 0 {
+            self.cond_images_channels = wanted.cond_images_channels;
+        }
+        self.middle_attention = self.middle_attention.max(wanted.middle_attention);
+        for (level, wanted) in self.levels.iter_mut().zip(&wanted.levels) {
+            level.resnet_blocks = level.resnet_blocks.max(wanted.resnet_blocks);
+            level.attention = level.attention.max(wanted.attention);
+        }
+        self
+    }
+
     /// Checks what serde cannot.
     ///
     /// # Errors

@@ -43,6 +43,15 @@ impl Blocks {
         }
     }
 
+    /// These, with the inner blocks and layers that `fresh` has more, which do nothing yet. The skip of a level's last
+    /// inner block on the way down is the first that is taken on the way up.
+    fn grown(self, fresh: Self, up: bool) -> Self {
+        let more = fresh.resnets.into_iter().skip(self.resnets.len()).map(ResnetBlock::idle);
+        let resnets =
+            if up { more.chain(self.resnets).collect() } else { self.resnets.into_iter().chain(more).collect() };
+        Self { first: self.first, resnets, transformer: Transformer::grown(self.transformer, fresh.transformer) }
+    }
+
     fn attend(&self, x: Tensor<4>, cond: &Condition) -> Tensor<4> {
         match &self.transformer {
             Some(transformer) => transformer.forward(x, Some(&cond.tokens)),
@@ -87,6 +96,12 @@ impl Down {
                 conv1: Conv2d::same(init, c_in, c_out, 1),
             }),
         }
+    }
+
+    /// This level, with what `fresh` has more, which does nothing yet.
+    #[must_use]
+    pub fn grown(self, fresh: Self) -> Self {
+        Self { blocks: self.blocks.grown(fresh.blocks, false), ..self }
     }
 
     /// Appends a skip for every inner block and one for the level's end.
@@ -138,6 +153,12 @@ impl Up {
             shuffle: (grow && shuffle).then(|| PixelShuffleUpsample::new(init, c_out, c_in)),
             nearest: (grow && !shuffle).then(|| NearestUpsample::new(init, c_out, c_in)),
         }
+    }
+
+    /// This level, with what `fresh` has more, which does nothing yet.
+    #[must_use]
+    pub fn grown(self, fresh: Self) -> Self {
+        Self { blocks: self.blocks.grown(fresh.blocks, true), ..self }
     }
 
     /// Takes a skip for the first and every inner block from the end of `skips`. Returns the level's map before and

@@ -94,16 +94,19 @@ impl Unet {
         &self.config
     }
 
-    /// The same network, to be told a picture of so many channels, of which it makes nothing yet.
-    ///
-    /// # Panics
-    /// If it is told one already.
+    /// This network, grown to the config of `fresh`, which [`UnetConfig::grown`] allows: what it has more than this one
+    /// makes nothing yet, so that both give the same pictures (as in `Net2Net`, <https://arxiv.org/abs/1511.05641>).
     #[must_use]
-    pub fn with_cond_images(mut self, channels: usize) -> Self {
-        assert_eq!(self.config.cond_images_channels, 0, "a network follows one picture");
-        self.stem = self.stem.with_more_inputs(channels);
-        self.config.cond_images_channels = channels;
-        self
+    pub fn grown(self, fresh: Self) -> Self {
+        let channels = fresh.config.cond_images_channels - self.config.cond_images_channels;
+        Self {
+            stem: self.stem.with_more_inputs(channels),
+            downs: self.downs.into_iter().zip(fresh.downs).map(|(down, fresh)| down.grown(fresh)).collect(),
+            mid_attn: Transformer::grown(self.mid_attn, fresh.mid_attn),
+            ups: self.ups.into_iter().zip(fresh.ups).map(|(up, fresh)| up.grown(fresh)).collect(),
+            config: fresh.config,
+            ..self
+        }
     }
 
     /// # Shapes

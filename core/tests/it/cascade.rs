@@ -357,7 +357,8 @@ fn a_network_may_be_told_what_is_known() {
     };
     let config = UnetConfig { cond_images_channels: 0, ..model(7, &Device::flex()).config.stages[0].unet.clone() };
     let unet = shaken(Unet::new(&mut Init::seeded(&Device::flex(), 5), &config), 8);
-    let grown = unet.clone().with_cond_images(4);
+    let more = UnetConfig { cond_images_channels: 4, ..config.clone() };
+    let grown = unet.clone().grown(Unet::new(&mut Init::seeded(&Device::flex(), 6), &more));
     let stem = named(&grown).iter().position(|p| p.path == "stem.convs.0.weight").unwrap();
     let inputs = grown.config().input_channels();
     let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;

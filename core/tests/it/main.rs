@@ -6,6 +6,7 @@
 //! | `nn` | every layer that the networks are made of |
 //! | `unet` | three whole networks, and the gradients of one |
 //! | `fresh` | the first values of a network |
+//! | `growth` | networks that grow |
 //! | `t5` | the text encoder, against transformers |
 //! | `diffusion` | schedules, posteriors, preconditioning, samplers, thresholds |
 //! | `tiny` | a cascade small enough to run and train in a test |
@@ -24,6 +25,9 @@ mod cascade;
 mod diffusion;
 #[cfg(test)]
 mod fresh;
+#[cfg(test)]
+#[cfg(feature = "train")]
+mod growth;
 #[cfg(test)]
 #[cfg(feature = "train")]
 mod model_files;

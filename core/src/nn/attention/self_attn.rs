@@ -49,6 +49,13 @@ impl SelfAttention {
         }
     }
 
+    /// The same layer, which adds nothing to its residual yet.
+    #[must_use]
+    pub fn idle(mut self) -> Self {
+        self.norm_out = self.norm_out.silenced();
+        self
+    }
+
     /// With its residual.
     ///
     /// # Shapes

@@ -18,9 +18,7 @@ impl TrainRun {
         for (index, stage) in model.stages.iter().enumerate() {
             let mut trainer = self.fresh(index);
             let t5 = trainer.networks.t5.is_some().then(|| model.text.t5.clone());
-            // A network that was not told what is known may learn to listen.
-            let more = trainer.networks.unet.config().cond_images_channels - stage.unet.config().cond_images_channels;
-            let unet = if more > 0 { stage.unet.clone().with_cond_images(more) } else { stage.unet.clone() };
+            let unet = stage.unet.clone().grown(trainer.networks.unet.clone());
             trainer.begin_with(Networks { t5, unet });
             let bytes = checkpoint::save(&trainer, &self.json).await?;
             self.folder.write_checkpoint(index, 0, &bytes, self.config.keep_checkpoints)?;
@@ -38,10 +36,7 @@ pub(super) fn fits(config: &ModelConfig, found: &ModelConfig) -> Result<(), Trai
     same("text encoder", json!(found.text), json!(config.text))?;
     same("number of stages", json!(found.stages.len()), json!(config.stages.len()))?;
     for (i, (found, wanted)) in found.stages.iter().zip(&config.stages).enumerate() {
-        let mut unet = found.unet.clone();
-        if unet.cond_images_channels == 0 {
-            unet.cond_images_channels = wanted.unet.cond_images_channels;
-        }
+        let unet = found.unet.clone().grown(&wanted.unet);
         same(&format!("network in stage {}", i + 1), json!(unet), json!(wanted.unet))?;
     }
     Ok(())

@@ -421,6 +421,34 @@ fn a_run_may_begin_with_a_model_that_was_not_told_what_is_known() {
     assert!(error.contains("cond_images_channels is 4 there and 0 here"), "{error}");
 }
 
+/// What the deeper network has more is there and says nothing yet; what it had is as it was.
+#[test]
+fn a_run_may_begin_with_a_smaller_model() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [first, second, third] = folders.each_ref().map(|folder| folder.path());
+    finish(start(first, &steps(1))).unwrap();
+    let mut deeper = steps(1);
+    deeper.stages.iter_mut().for_each(|stage| stage.optim.learning_rate = 1e-40);
+    deeper.model.stages[0].unet.levels[0].resnet_blocks += 1;
+    let begin = |from: &Path, folder: &Path, config: &TrainConfig| {
+        let options = RunOptions { from: Some(model_in(&from.join("model"))), ..RunOptions::default() };
+        finish(TrainRun::open(config.clone(), folder, &options, &Device::flex())?)
+    };
+    begin(first, second, &deeper).unwrap();
+    let [before, after] = [first, second].map(|folder| {
+        let bytes = fs::read(folder.join("model/stage1.safetensors")).unwrap();
+        let file = WeightFile::parse("stage1", bytes).unwrap();
+        file.keys().map(|key| (key.to_owned(), file.values(key).unwrap())).collect::<BTreeMap<_, _>>()
+    });
+    assert!(before.iter().all(|(key, values)| key.starts_with("ups.") || after.get(key) == Some(values)));
+    let new: Vec<_> =
+        after.keys().filter(|key| !before.contains_key(*key) && key.ends_with("block2.conv.weight")).collect();
+    assert_eq!(new.len(), 2, "one on the way down and one on the way up: {new:?}");
+    assert!(after.len() > before.len());
+    let error = begin(second, third, &steps(1)).unwrap_err().to_string();
+    assert!(error.contains("resnet_blocks"), "{error}");
+}
+
 #[test]
 fn a_run_that_was_stopped_before_it_had_its_weights_is_not_taken_up() {
     let first = tempfile::tempdir().unwrap();
