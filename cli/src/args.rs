@@ -127,9 +127,10 @@ pub struct SampleArgs {
 #[derive(Debug, Args)]
 pub struct PaintArgs {
     /// How much work it is: quick, balanced or thorough; the more often the way from noise is walked again, the better
-    /// new and old agree. What it costs is told before it begins
-    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = Resampling::from_name)]
-    pub preset: Resampling,
+    /// new and old agree. What it costs is told before it begins [default: quick for a model that is told what is
+    /// known, as the shipped one is, and balanced for another]
+    #[arg(long, value_name = "NAME", value_parser = Resampling::from_name)]
+    pub preset: Option<Resampling>,
 
     /// How much of what is under the mask may change, above 0 and at most 1; below 1 it is where the work begins
     #[arg(long, value_name = "S", default_value = "1", allow_hyphen_values = true, value_parser = values::strength)]
@@ -253,8 +254,9 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
-    /// Begin with the weights and words of the model in this folder, which must be of the same build ("shipped" is the
-    /// model in the program); with --stages, the parts that are not trained stay as they are
+    /// Begin with the weights and words of the model in this folder, which must be of the same build, or smaller by inner
+    /// blocks and layers of attention ("shipped" is the model in the program); with --stages, the parts that are not
+    /// trained stay as they are
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub from: Option<PathBuf>,
 

@@ -342,7 +342,7 @@ mod tests {
     use crate::wishes::Wishes;
 
     fn order(prompt: &str) -> Order {
-        let resampling = firefall_core::diffusion::Resampling::QUICK;
+        let resampling = Some(firefall_core::diffusion::Resampling::QUICK);
         let wishes = Wishes { prompt: prompt.into(), count: 1, resampling, ..Wishes::default() };
         let (picture, mask) = (Picture::filled(128, 128, [255; 3]), Mask::filled(128, 128, 0));
         Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes }

@@ -45,7 +45,7 @@ impl App {
         let sampler = self.wishes.sampler.as_deref().and_then(|name| SamplerKind::from_name(name).ok());
         let settings = StageSettings { steps: self.wishes.steps, sampler, ..StageSettings::default() };
         let request = Request { stages: vec![settings; about.config.stages.len()], ..Request::default() };
-        Some(request.calls_painting(&about.config, self.wishes.resampling, self.wishes.strength))
+        Some(request.calls_painting(&about.config, self.wishes.resampling(&about.config), self.wishes.strength))
     }
 
     /// The variation on the canvas becomes the picture, once that is worked out, and goes into the history.

@@ -43,12 +43,12 @@ impl Task {
         }
     }
 
-    /// Strength and resampling that go with it.
-    const fn settings(self) -> (f64, Resampling) {
+    /// Strength and resampling that go with it; the model's own if there is none.
+    const fn settings(self) -> (f64, Option<Resampling>) {
         match self {
-            Self::Fill | Self::Remove => (1.0, Resampling::BALANCED),
-            Self::Detail => (0.5, Resampling::QUICK),
-            Self::Replace => (1.0, Resampling::THOROUGH),
+            Self::Fill | Self::Remove => (1.0, None),
+            Self::Detail => (0.5, Some(Resampling::QUICK)),
+            Self::Replace => (1.0, Some(Resampling::THOROUGH)),
         }
     }
 }
@@ -65,8 +65,8 @@ pub struct Wishes {
     pub task: Task,
     /// How much may change, above 0 and at most 1.
     pub strength: f64,
-    /// How often the walk from noise turns back.
-    pub resampling: Resampling,
+    /// How often the walk from noise turns back; the model's own if absent.
+    pub resampling: Option<Resampling>,
     /// Steps of every stage; the model's own if absent.
     pub steps: Option<usize>,
     /// Guidance of every stage; the model's own if absent.
@@ -90,7 +90,7 @@ impl Default for Wishes {
             negative: String::new(),
             task: Task::Fill,
             strength: 1.0,
-            resampling: Resampling::BALANCED,
+            resampling: None,
             steps: None,
             cond_scale: None,
             sampler: None,
@@ -109,13 +109,19 @@ impl Wishes {
         (self.strength, self.resampling) = task.settings();
     }
 
+    /// How often the walk from noise turns back, with a model of `config`.
+    #[must_use]
+    pub fn resampling(&self, config: &ModelConfig) -> Resampling {
+        self.resampling.unwrap_or_else(|| config.resampling())
+    }
+
     /// Of a session; what it does not have, or what makes no sense, is as usual.
     #[must_use]
     pub fn restored(value: &Value) -> Self {
         let read: Self = serde_json::from_value(value.clone()).unwrap_or_default();
         let usual = Self::default();
         let strength = Some(read.strength).filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(usual.strength);
-        let resampling = if read.resampling.validate().is_ok() { read.resampling } else { usual.resampling };
+        let resampling = read.resampling.filter(|resampling| resampling.validate().is_ok());
         let blend = if read.blend.validate().is_ok() { read.blend } else { usual.blend };
         let cond_scale = read.cond_scale.filter(|w| w.is_finite());
         Self { strength, resampling, blend, cond_scale, count: read.count.clamp(1, MOST), ..read }
@@ -165,7 +171,8 @@ impl Wishes {
     pub fn origin(&self, request: &Request, picture: usize, config: &ModelConfig, hash: &str) -> Origin {
         let mut settings = request.described(config);
         if let Value::Object(settings) = &mut settings {
-            let painted = json!({ "resampling": self.resampling, "strength": self.strength, "blend": self.blend });
+            let painted =
+                json!({ "resampling": self.resampling(config), "strength": self.strength, "blend": self.blend });
             settings.insert("inpaint".into(), painted);
         }
         let wish = request.pictures.get(picture);
@@ -222,7 +229,7 @@ impl Order {
             None => Mask::filled(picture.width, picture.height, 255),
         };
         let job = Job::new(picture, mask, wishes.blend, config).map_err(|e| sentence(&e.to_string()))?;
-        let canvas = job.canvas(config, wishes.resampling, wishes.strength);
+        let canvas = job.canvas(config, wishes.resampling(config), wishes.strength);
         let request = Request { canvas: Some(canvas), ..request };
         check(&request, config)?;
         let origins = (0..request.pictures.len()).map(|i| wishes.origin(&request, i, config, hash)).collect();
@@ -250,7 +257,7 @@ mod tests {
         assert_eq!(Wishes::restored(&json!({ "prompt": 7 })), Wishes::default());
         let bad = json!({ "prompt": "a", "strength": -3.0, "count": 900, "resampling": { "jump": 0, "repeats": 1 } });
         let read = Wishes::restored(&bad);
-        assert_eq!((read.strength, read.count, read.resampling), (1.0, MOST, Resampling::BALANCED));
+        assert_eq!((read.strength, read.count, read.resampling), (1.0, MOST, None));
         assert_eq!(read.prompt, "a");
     }
 

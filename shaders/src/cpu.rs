@@ -65,6 +65,14 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     if s < LEAST { 0.0 } else { s }
 }
 
+/// Threads that chunks are shared among.
+pub(crate) fn threads() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
 /// Calls `f(i, a_i, b_i)` for the i-th chunk of both slices, on all cores where there are threads.
 ///
 /// A single chunk, or a single thread, is the caller's own: to wake another one takes longer than most chunks.
@@ -170,6 +178,50 @@ macro_rules! wide_multiversion {
     };
 }
 pub(crate) use wide_multiversion;
+
+/// Compiles `$body` three times on x86-64, over vectors of sixteen with AVX-512, over vectors of eight with AVX2 and FMA, and
+/// over such plainly, and calls the widest this processor has. The numbers, if any, are the body's last constants: rows
+/// and vectors that it computes together.
+macro_rules! by_vectors {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident
+        $(, wide $wide_rows:literal by $wide:literal, narrow $rows:literal by $narrow:expr)?) => {
+        $(#[$doc])*
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+                fn wide($($arg: $ty),*) {
+                    $body::<$crate::vector::Sixteen, true $(, $wide_rows, $wide)?>($($arg),*);
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($arg: $ty),*) {
+                    $body::<$crate::vector::Eight, true $(, $rows, { $narrow })?>($($arg),*);
+                }
+                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                    if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
+                        #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                        // SAFETY: the processor has AVX-512 F and VL, AVX2 and FMA.
+                        return unsafe { wide($($arg),*) };
+                    }
+                    #[expect(unsafe_code, reason = "code compiled for features that were just detected")]
+                    // SAFETY: the processor has AVX2 and FMA.
+                    return unsafe { narrow($($arg),*) };
+                }
+            }
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            {
+                #[target_feature(enable = "relaxed-simd")]
+                fn relaxed($($arg: $ty),*) {
+                    $body::<$crate::vector::Eight, true $(, $rows, { $narrow })?>($($arg),*);
+                }
+                relaxed($($arg),*);
+            }
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+            $body::<$crate::vector::Eight, false $(, $rows, { $narrow })?>($($arg),*);
+        }
+    };
+}
+pub(crate) use by_vectors;
 
 /// Whether CPU kernels take `x` as far as its numbers go.
 pub(crate) fn serves(x: &FlexTensor) -> bool {

@@ -27,6 +27,7 @@ mod launch;
 pub mod ops;
 mod product;
 mod proof;
+mod scratch;
 mod vector;
 
 pub use kernel::{ALL, Kernel};

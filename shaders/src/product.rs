@@ -6,7 +6,7 @@
 use std::slice::Chunks;
 
 use crate::cpu::LANES;
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 /// Rows that are computed together.
 const ROWS: usize = 4;

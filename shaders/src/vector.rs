@@ -1,7 +1,7 @@
-//! Eight `f32` in one value, for kernels whose vectors the compiler does not find by itself.
+//! Eight or sixteen `f32` in one value, for kernels whose vectors the compiler does not find by itself.
 //!
-//! Elsewhere an array, which becomes AVX2 or NEON where the function around it was compiled for that; in a browser two
-//! vectors of simd128, written with intrinsics.
+//! Elsewhere an array, which becomes AVX-512, AVX2 or NEON where the function around it was compiled for that; in a
+//! browser two vectors of simd128, written with intrinsics.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -16,31 +16,50 @@ use simd128 as lanes;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Eight(lanes::Lanes);
 
-impl Eight {
-    /// The same value eight times.
+/// What kernels ask of vectors that have different lanes on different processors.
+pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> {
+    /// Values in it.
+    const LANES: usize;
+
+    /// The same value in all lanes.
+    fn splat(value: f32) -> Self;
+
+    /// The first values of `from`.
+    fn load(from: &[f32]) -> Self;
+
+    /// Into the first places of `to`.
+    fn store(self, to: &mut [f32]);
+
+    /// `self * by + to`, fused if `FMA`.
+    fn times<const FMA: bool>(self, by: f32, to: Self) -> Self;
+}
+
+impl Vector for Eight {
+    const LANES: usize = 8;
+
     #[inline(always)]
-    pub(crate) fn splat(value: f32) -> Self {
+    fn splat(value: f32) -> Self {
         Self(lanes::splat(value))
     }
 
-    /// The first eight values of `from`.
     #[inline(always)]
-    pub(crate) fn load(from: &[f32]) -> Self {
+    fn load(from: &[f32]) -> Self {
         Self(lanes::load(&from[..8]))
     }
 
-    /// Into the first eight places of `to`.
     #[inline(always)]
-    pub(crate) fn store(self, to: &mut [f32]) {
+    fn store(self, to: &mut [f32]) {
         lanes::store(self.0, &mut to[..8]);
     }
 
-    /// `self * by + to`, fused if `FMA`.
     #[inline(always)]
-    pub(crate) fn times<const FMA: bool>(self, by: f32, to: Self) -> Self {
+    fn times<const FMA: bool>(self, by: f32, to: Self) -> Self {
         Self(lanes::mul_add::<FMA>(self.0, lanes::splat(by), to.0))
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Sixteen;
 
 impl Eight {
     /// The greater one of each pair.
@@ -123,6 +142,75 @@ impl Sub for Eight {
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         Self(lanes::sub(self.0, other.0))
+    }
+}
+
+/// With intrinsics: of arrays of sixteen the compiler makes gathers and scatters.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    };
+    use std::ops::{Add, Sub};
+
+    use super::Vector;
+
+    /// Sixteen values. Only functions that are compiled for AVX-512 F, and called where it was detected, may have any:
+    /// those that [`crate::cpu::by_vectors`] makes.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Sixteen(__m512);
+
+    #[expect(unsafe_code, reason = "intrinsics of a feature that was detected by whoever has such a vector")]
+    impl Vector for Sixteen {
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: the processor has AVX-512 F, as the type says.
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        fn load(from: &[f32]) -> Self {
+            let from = from[..16].as_ptr();
+            // SAFETY: as above; the slice has sixteen values, and this load needs no alignment.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut [f32]) {
+            let to = to[..16].as_mut_ptr();
+            // SAFETY: as above; the slice has sixteen places, and this store needs no alignment.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+
+        #[inline(always)]
+        fn times<const FMA: bool>(self, by: f32, to: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_fmadd_ps(self.0, _mm512_set1_ps(by), to.0) })
+        }
+    }
+
+    #[expect(unsafe_code, reason = "intrinsics of a feature that was detected by whoever has such a vector")]
+    impl Add for Sixteen {
+        type Output = Self;
+
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: the processor has AVX-512 F, as the type says.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+    }
+
+    #[expect(unsafe_code, reason = "intrinsics of a feature that was detected by whoever has such a vector")]
+    impl Sub for Sixteen {
+        type Output = Self;
+
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            // SAFETY: the processor has AVX-512 F, as the type says.
+            Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
     }
 }
 

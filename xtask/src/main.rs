@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a program of the house: whoever closes its stderr may stop it")]
 
 mod bench;
+mod curves;
 mod goldens;
 mod shell;
 mod system;
@@ -44,6 +45,12 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// How often the shipped model is right by steps, time and guidance of its base: assets/curves.json and curves.svg
+    Curves {
+        /// Prompts of each category, none of them among those of the published table
+        #[arg(long, value_name = "N", default_value_t = 35)]
+        prompts: usize,
+    },
     /// The desktop app's window, on a display of its own
     Window,
     /// The web demo: build it and serve it here, or write it to web/dist
@@ -56,6 +63,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
         Task::Bench { which, json } => bench::run(&root, which, json.as_deref()),
+        Task::Curves { prompts } => curves::run(&root, prompts),
         Task::Window => window::test(&root),
         Task::Web(args) => web::run(&root, &args),
     });

@@ -80,9 +80,9 @@ pub struct EvalInpaintArgs {
     #[arg(long, value_name = "N", default_value = "100", allow_hyphen_values = true, value_parser = values::count)]
     pub tasks: usize,
 
-    /// How much work a task is: quick, balanced or thorough
-    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = Resampling::from_name)]
-    pub preset: Resampling,
+    /// How much work a task is: quick, balanced or thorough [default: that of `firefall inpaint`]
+    #[arg(long, value_name = "NAME", value_parser = Resampling::from_name)]
+    pub preset: Option<Resampling>,
 
     /// Where it is measured, and what is written.
     #[command(flatten)]

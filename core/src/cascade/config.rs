@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diffusion::{Elucidated, Process, SamplerKind, Threshold};
+use crate::diffusion::{Elucidated, Process, Resampling, SamplerKind, Threshold};
 use crate::text::T5Config;
 use crate::unet::UnetConfig;
 
@@ -123,6 +123,14 @@ impl ModelConfig {
     #[must_use]
     pub fn size(&self) -> usize {
         self.stages.last().map_or(0, |stage| stage.size)
+    }
+
+    /// How often the way from noise is walked again in painting, if nothing else is asked for: a base that is told what is
+    /// known (`cond_images_channels`) agrees with it by itself.
+    #[must_use]
+    pub fn resampling(&self) -> Resampling {
+        let told = self.stages.first().is_some_and(|base| base.unet.cond_images_channels > 0);
+        if told { Resampling::QUICK } else { Resampling::BALANCED }
     }
 
     /// Checks what serde cannot.

@@ -21,12 +21,6 @@ pub struct Resampling {
     pub repeats: usize,
 }
 
-impl Default for Resampling {
-    fn default() -> Self {
-        Self::BALANCED
-    }
-}
-
 /// A move of a sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Move {

@@ -364,6 +364,7 @@ fn a_network_may_be_told_what_is_known() {
     let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;
     let hearing = changed(grown.clone(), |at, i, value| if told(at, i) { 0.2 } else { value });
     let [plain, deaf, listening] = [unet, grown, hearing].map(with);
+    assert_eq!([&plain, &listening].map(|m| m.config.resampling()), [Resampling::BALANCED, Resampling::QUICK]);
     let alpha = (0..256).map(|i| if i % 16 < 8 { 255 } else { 0 }).collect();
     let canvas = Canvas {
         picture: Picture::filled(16, 16, [200, 30, 90]),

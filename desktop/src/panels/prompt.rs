@@ -71,8 +71,9 @@ fn settings(app: &mut App, ui: &mut Ui) {
         .on_hover_text("How much of what is under the mask may change");
     ui.horizontal(|ui| {
         ui.label("Work at the seam");
+        ui.selectable_value(&mut app.wishes.resampling, None, "usual").on_hover_text("As much as the model needs");
         for (name, preset) in Resampling::PRESETS {
-            ui.selectable_value(&mut app.wishes.resampling, preset, name);
+            ui.selectable_value(&mut app.wishes.resampling, Some(preset), name);
         }
     });
     own(ui, "Steps", &mut app.wishes.steps, 18, |value| DragValue::new(value).range(1..=1000));

@@ -144,7 +144,7 @@ fn picture(window: &Window) -> Picture {
 /// Two variations with little work.
 fn quick(window: &mut Window) {
     let wishes = &mut window.state_mut().wishes;
-    (wishes.count, wishes.resampling, wishes.steps) = (2, Resampling::QUICK, Some(4));
+    (wishes.count, wishes.resampling, wishes.steps) = (2, Some(Resampling::QUICK), Some(4));
 }
 
 /// Writes a prompt and waits for what is quickly made of it.

@@ -69,7 +69,7 @@ fn seeds_are_locked_rolled_and_copied() {
     let seed = window.state().wishes.seed;
     assert_ne!(seed, 1);
     click(&mut window, "Replace");
-    assert_eq!(window.state().wishes.resampling, Resampling::THOROUGH);
+    assert_eq!(window.state().wishes.resampling, Some(Resampling::THOROUGH));
     make(&mut window, "a red star");
     leave_fields(&mut window);
     key(&mut window, Modifiers::NONE, Key::ArrowRight);

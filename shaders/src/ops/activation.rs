@@ -13,7 +13,7 @@ use burn::tensor::activation;
 use crate::cpu::{self, LANES};
 use crate::launch::CubeBackend;
 use crate::proof::switched_on;
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 /// `x / (1 + exp(-x))` (<https://arxiv.org/abs/1702.03118>).
 ///

@@ -9,7 +9,7 @@ use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
 use crate::proof::proven;
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 /// Weights and bias of a 1x1 convolution: `[c_out, c_in, 1, 1]` and `[c_out]`.
 pub type Layer = (Tensor<4>, Tensor<1>);

@@ -14,7 +14,7 @@ use crate::launch::{
     CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
 };
 use crate::proof::proven;
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 /// Added to the variance before its root.
 const EPS: f32 = 1e-5;

@@ -10,7 +10,7 @@ use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
 use crate::proof::proven;
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 /// Below this length a pixel's channels count as zero (torch's `F.normalize`).
 const EPS: f32 = 1e-12;

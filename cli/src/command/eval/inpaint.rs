@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use firefall_core::cascade::{Event, Model, PictureRequest, Request};
+use firefall_core::diffusion::Resampling;
 use firefall_core::image::Picture;
 use firefall_core::inpaint::{Blend, Job, seam_ratio};
 use firefall_core::noise::{Purpose, Stream};
@@ -77,7 +78,7 @@ pub(super) fn run(args: &EvalInpaintArgs) -> Result<()> {
     print(&table(&rows))?;
     if let Some(file) = &args.output.json {
         let (model, hash) = (&eval.model.config.name, &eval.model.hash);
-        let preset = serde_json::to_string(&args.preset)?;
+        let preset = serde_json::to_string(&eval.resampling())?;
         let report = Report { model, hash, device: &description, seed: SEED, preset, rows: &rows };
         let json = serde_json::to_vec_pretty(&report)?;
         write_whole(file, existing, |out| Ok(out.write_all(&json)?))?;
@@ -94,6 +95,10 @@ struct Eval<'a> {
 }
 
 impl Eval<'_> {
+    fn resampling(&self) -> Resampling {
+        self.args.preset.unwrap_or_else(|| self.model.config.resampling())
+    }
+
     fn measure(&mut self, edit: Edit) -> Result<Row> {
         let mut stream = Stream::new(SEED, Purpose::Evaluation, (1 << 32) | edit as u64);
         let tasks = (0..self.args.tasks).map(|_| EditTask::draw(edit, &mut stream)).collect::<Result<Vec<_>, _>>()?;
@@ -101,7 +106,7 @@ impl Eval<'_> {
         self.progress.begin(edit.to_string(), "task", tasks.len());
         for (i, task) in tasks.iter().enumerate() {
             let job = Job::new(task.picture.clone(), task.mask.clone(), Blend::default(), &self.model.config)?;
-            let canvas = job.canvas(&self.model.config, self.args.preset, 1.0);
+            let canvas = job.canvas(&self.model.config, self.resampling(), 1.0);
             let asked = Request { canvas: Some(canvas), pictures: vec![wish(task, i)], ..Request::default() };
             let painted = model::pictures(&self.model, asked, |_| ())?;
             let result = job.finish(&painted[0]);
@@ -154,7 +159,7 @@ impl Eval<'_> {
     }
 
     fn write_sheet(&self, file: &Path, existing: Existing) -> Result<()> {
-        let origin = contact::origin(&self.model, json!({ "inpaint": self.args.preset }), &[]);
+        let origin = contact::origin(&self.model, json!({ "inpaint": self.resampling() }), &[]);
         contact::write_sheet(file, &self.shown, 8, &origin, existing)?;
         Ok(())
     }

@@ -6,6 +6,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use firefall_core::cascade::{Event, Model, PictureRequest, Request, StageSettings};
@@ -136,7 +137,9 @@ impl Eval<'_> {
             PictureRequest { prompt, negative: None, seed }
         };
         let jobs: Vec<PictureRequest> = (0..prompts.len() * seeds).map(job).collect();
+        let begin = Instant::now();
         let pictures = self.make(&category.to_string(), &self.asked.clone(), &jobs)?;
+        let seconds = begin.elapsed().as_secs_f64();
         let readings: Vec<Reading> = pictures.iter().map(parse).collect();
 
         let mut verdicts = Vec::new();
@@ -153,6 +156,7 @@ impl Eval<'_> {
         let shuffled = others.iter().filter(|pair| right(pair)).count();
         let no_text = prompts.iter().zip(blind.iter().cycle()).filter(right).count();
         let row = Row {
+            seconds,
             parser: share(ceiling(category, prompts.len(), SEED), prompts.len()),
             shuffled: (!others.is_empty()).then(|| share(shuffled, others.len())),
             no_text: share(no_text, prompts.len()),

@@ -14,6 +14,8 @@ pub(super) struct Row {
     pub(super) category: Category,
     pub(super) right: usize,
     pub(super) pictures: usize,
+    /// What making them took.
+    pub(super) seconds: f64,
     /// Of the rate, 95 %, after Wilson.
     pub(super) interval: (f64, f64),
     /// Prompts of which every picture is right.
@@ -64,6 +66,7 @@ impl Row {
             category,
             right,
             pictures,
+            seconds: 0.0,
             interval: wilson(right, pictures),
             all_right,
             prompts,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use firefall_core::cascade::{Model, PictureRequest, Request};
+use firefall_core::diffusion::Resampling;
 use firefall_core::inpaint::{Blend, Job};
 use serde_json::{Value, json};
 
@@ -92,11 +93,15 @@ impl Task<'_> {
         let request = Request {
             pictures: (0..self.paint.count as u64).map(picture).collect(),
             stages: stages(&self.make.sampling, model)?,
-            canvas: Some(job.canvas(&model.config, self.paint.preset, self.paint.strength)),
+            canvas: Some(job.canvas(&model.config, self.resampling(model), self.paint.strength)),
             ..Request::default()
         };
         request.validate(&model.config).map_err(|e| Usage(e.to_string()))?;
         Ok(request)
+    }
+
+    fn resampling(&self, model: &Model) -> Resampling {
+        self.paint.preset.unwrap_or_else(|| model.config.resampling())
     }
 
     /// The files of every input's pictures, known before the first step.
@@ -130,9 +135,9 @@ impl Task<'_> {
     fn origin(&self, wish: &PictureRequest, request: &Request, model: &Arc<Model>) -> Origin {
         let mut settings = request.described(&model.config);
         if let Value::Object(settings) = &mut settings {
-            let PaintArgs { preset, strength, .. } = self.paint;
-            settings
-                .insert("inpaint".into(), json!({ "resampling": preset, "strength": strength, "blend": self.blend() }));
+            let (resampling, strength) = (self.resampling(model), self.paint.strength);
+            let painted = json!({ "resampling": resampling, "strength": strength, "blend": self.blend() });
+            settings.insert("inpaint".into(), painted);
         }
         Origin {
             prompt: Some(wish.prompt.clone()),

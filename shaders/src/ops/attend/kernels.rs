@@ -2,7 +2,7 @@
 
 use crate::cpu::{self, LANES};
 use crate::product::{Product, transposed};
-use crate::vector::Eight;
+use crate::vector::{Eight, Vector};
 
 use super::{LOGIT_SCALE, Sizes};
 

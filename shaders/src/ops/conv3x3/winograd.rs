@@ -9,24 +9,27 @@ use std::array::from_fn;
 
 use self::points::{IN, OUT, Transform, both};
 use super::kernels::{Size, Weights};
-use crate::cpu::{self, LANES};
-use crate::vector::Eight;
+use crate::cpu;
+use crate::scratch::Scratch;
+use crate::vector::Vector;
 
 mod points;
 
 /// Points of a tile.
 const POINTS: usize = IN * IN;
-/// Channels come in blocks of so many: two vectors, and a cache line.
+/// Channels come in blocks of so many: a cache line, and no less than the lanes of a vector.
 const BLOCK: usize = 16;
-/// Tiles that one product takes together.
+/// Tiles come in groups of so many, or of twice as many where vectors are wide: what one product takes together.
 const ROWS: usize = 4;
 /// Tiles of a chunk, about: what is computed from loaded weights before the next ones.
 const CHUNK: usize = 16;
 /// Input channels whose weight gradients one task computes.
 const DEEP: usize = 64;
+/// Input channels that a product takes one after the other without another look at where they are.
+const DEPTH: usize = 8;
 /// With fewer channels on either side than this the way to the points and back costs more than it saves.
 const LEAST_CHANNELS: usize = 16;
-/// Vectors of outputs that one product computes: as many accumulators as there are registers for.
+/// Vectors of eight outputs that one product computes: as many accumulators as there are registers for.
 const VECTORS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 2 };
 
 /// Whether these kernels are the faster ones.
@@ -34,7 +37,8 @@ pub(super) fn pays(size: &Size) -> bool {
     size.c_in >= LEAST_CHANNELS && size.c_out >= LEAST_CHANNELS
 }
 
-/// How the maps of one convolution lie at the points: chunks of whole rows of tiles, of each `[36, tiles, channels]`.
+/// How the maps of one convolution lie at the points: chunks of whole rows of tiles, or of whole images where these are
+/// small, of each `[36, tiles, channels]`.
 ///
 /// Between points lies a cache line more than that, because stores to 36 places that differ by a power of two would throw
 /// each other out of the cache.
@@ -44,19 +48,29 @@ struct Chunks {
     w: usize,
     /// Rows of tiles in a chunk.
     rows: usize,
-    /// Chunks of one image.
+    /// Images in a chunk.
+    images: usize,
+    /// Chunks of so many images.
     count: usize,
 }
 
 impl Chunks {
-    fn of(size: &Size) -> Self {
-        let rows = (CHUNK / (size.w / OUT)).clamp(1, size.h.div_ceil(OUT));
-        Self { h: size.h, w: size.w, rows, count: size.h.div_ceil(OUT * rows) }
+    /// Those that fill a chunk, if the images are many enough to share it.
+    fn of(size: &Size, share: bool) -> Self {
+        let (across, down) = (size.w / OUT, size.h.div_ceil(OUT));
+        let rows = (CHUNK / across).clamp(1, down);
+        let images = if share { (CHUNK / (across * down)).clamp(1, size.batch.max(1)) } else { 1 };
+        Self { h: size.h, w: size.w, rows, images, count: down.div_ceil(rows) }
+    }
+
+    /// Groups of images in a batch.
+    fn groups(&self, batch: usize) -> usize {
+        batch.div_ceil(self.images)
     }
 
     /// Tiles of a chunk, the last few of which may be empty.
     fn tiles(&self) -> usize {
-        (self.rows * self.w / OUT).next_multiple_of(ROWS)
+        (self.images * self.rows * self.w / OUT).next_multiple_of(2 * ROWS)
     }
 
     /// Values of a chunk at one point.
@@ -68,84 +82,114 @@ impl Chunks {
         POINTS * self.point(channels)
     }
 
-    /// The place of each tile of a chunk on the map: its first row and column.
-    fn places(self, chunk: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let across = self.w / OUT;
-        let first = chunk * self.rows;
-        let rows = self.rows.min(self.h.div_ceil(OUT) - first);
-        (0..rows * across).map(move |t| (t, [OUT * (first + t / across), OUT * (t % across)]))
+    /// Tiles of a chunk that are there, of so many images.
+    fn full(&self, images: usize, chunk: usize) -> usize {
+        images * self.rows_of(chunk) * (self.w / OUT)
+    }
+
+    fn rows_of(&self, chunk: usize) -> usize {
+        self.rows.min(self.h.div_ceil(OUT) - chunk * self.rows)
+    }
+
+    /// Where each tile of a chunk of so many images is: which image, its first row and column.
+    fn places(self, images: usize, chunk: usize) -> impl Iterator<Item = (usize, usize, [usize; 2])> {
+        let (across, rows, first) = (self.w / OUT, self.rows_of(chunk), chunk * self.rows);
+        (0..self.full(images, chunk)).map(move |t| {
+            let (image, t_in) = (t / (rows * across), t % (rows * across));
+            (t, image, [OUT * (first + t_in / across), OUT * (t_in % across)])
+        })
     }
 }
 
-/// `[b, c, h, w]` at the points, by `carry`, which takes an image, a chunk of it, and where that goes.
-fn carried(
-    chunks: &Chunks,
-    [batch, channels]: [usize; 2],
-    x: &[f32],
-    carry: fn(&Chunks, usize, &[f32], usize, &mut [f32]),
-) -> Vec<f32> {
-    let (image, len) = (channels * chunks.h * chunks.w, chunks.len(channels));
-    let mut at_points = vec![0f32; batch * chunks.count * len];
+/// A few images of so many channels, on their way to the points.
+#[derive(Debug, Clone, Copy)]
+struct Maps<'a> {
+    values: &'a [f32],
+    channels: usize,
+    images: usize,
+}
+
+impl<'a> Maps<'a> {
+    /// The `group`-th group of a batch.
+    fn group(chunks: &Chunks, channels: usize, batch: &'a [f32], group: usize) -> Self {
+        let image = channels * chunks.h * chunks.w;
+        let first = group * chunks.images;
+        let images = chunks.images.min(batch.len() / image - first);
+        Self { values: &batch[first * image..][..images * image], channels, images }
+    }
+}
+
+/// What carries a chunk of a few images to the points.
+type Carry = fn(&Chunks, Maps<'_>, usize, &mut [f32]);
+
+/// `[b, c, h, w]` at the points, chunk by chunk of group by group.
+fn carried(chunks: &Chunks, [batch, channels]: [usize; 2], x: &[f32], carry: Carry) -> Scratch {
+    let len = chunks.len(channels);
+    let mut at_points = Scratch::of(chunks.groups(batch) * chunks.count * len);
     cpu::for_chunks(&mut at_points, len, |i, to| {
-        carry(chunks, channels, &x[i / chunks.count * image..][..image], i % chunks.count, to);
+        carry(chunks, Maps::group(chunks, channels, x, i / chunks.count), i % chunks.count, to);
     });
     at_points
 }
 
-cpu::multiversion! {
-    fn carry_inputs(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32]) = carry_inputs_body
+cpu::by_vectors! {
+    fn carry_inputs(chunks: &Chunks, maps: Maps<'_>, chunk: usize, to: &mut [f32]) = carry_inputs_body
 }
 
 #[inline(always)]
-fn carry_inputs_body<const FMA: bool>(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32]) {
-    carry::<points::Inputs<FMA>, IN>(chunks, channels, image, chunk, to);
+fn carry_inputs_body<V: Vector, const FMA: bool>(chunks: &Chunks, maps: Maps<'_>, chunk: usize, to: &mut [f32]) {
+    carry::<V, points::Inputs<FMA>, IN>(chunks, maps, chunk, to);
 }
 
-cpu::multiversion! {
-    fn carry_gradient(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32])
-        = carry_gradient_body
+cpu::by_vectors! {
+    fn carry_gradient(chunks: &Chunks, maps: Maps<'_>, chunk: usize, to: &mut [f32]) = carry_gradient_body
 }
 
 #[inline(always)]
-fn carry_gradient_body<const FMA: bool>(chunks: &Chunks, channels: usize, image: &[f32], chunk: usize, to: &mut [f32]) {
-    carry::<points::OutputsBack<FMA>, OUT>(chunks, channels, image, chunk, to);
+fn carry_gradient_body<V: Vector, const FMA: bool>(chunks: &Chunks, maps: Maps<'_>, chunk: usize, to: &mut [f32]) {
+    carry::<V, points::OutputsBack<FMA>, OUT>(chunks, maps, chunk, to);
 }
 
 /// Tiles of `SIDE` by `SIDE`: four where they are outputs, six with a border of one around them where they are inputs.
+/// Channels beyond the last are zeros up to a whole block; tiles that are not there stay what they are.
 #[inline(always)]
-fn carry<T: Transform<SIDE, IN>, const SIDE: usize>(
+fn carry<V: Vector, T: Transform<SIDE, IN>, const SIDE: usize>(
     chunks: &Chunks,
-    channels: usize,
-    image: &[f32],
+    maps: Maps<'_>,
     chunk: usize,
     to: &mut [f32],
 ) {
-    let &Chunks { h, w, .. } = chunks;
+    let (&Chunks { h, w, .. }, Maps { values, channels, images }) = (chunks, maps);
     let border = (SIDE - OUT) / 2;
     let (stride, point) = (channels.next_multiple_of(BLOCK), chunks.point(channels));
     let pitch = w + 2 * border;
-    let zeros = vec![0f32; w];
-    let mut strip = vec![Eight::splat(0.0); SIDE * pitch];
-    for c in (0..channels).step_by(LANES) {
-        for (t, [y, x]) in chunks.places(chunk) {
-            if x == 0 {
-                for (i, row) in strip.chunks_exact_mut(pitch).enumerate() {
-                    let y = y + i;
+    // What the tiles of an image see, pixel by pixel, lanes inmost.
+    let (first, line) = (OUT * chunk * chunks.rows, pitch * V::LANES);
+    let mut seen = vec![0f32; (OUT * chunks.rows_of(chunk) + 2 * border) * line];
+    for c in (0..stride).step_by(V::LANES) {
+        for (t, image, [y, x]) in chunks.places(images, chunk) {
+            if [y, x] == [first, 0] {
+                for (i, row) in seen.chunks_exact_mut(line).enumerate() {
+                    let (y, row) = (first + i, &mut row[border * V::LANES..][..w * V::LANES]);
                     let inside = (border..h + border).contains(&y);
-                    let rows: [&[f32]; LANES] = from_fn(|l| {
-                        let known = inside && c + l < channels;
-                        if known { &image[((c + l) * h + y - border) * w..][..w] } else { &zeros[..w] }
-                    });
-                    for (x, to) in row[border..border + w].iter_mut().enumerate() {
-                        *to = Eight::load(&from_fn::<f32, LANES, _>(|l| rows[l][x]));
+                    for l in 0..V::LANES {
+                        let to = row[l..].iter_mut().step_by(V::LANES);
+                        if inside && c + l < channels {
+                            let from = &values[((image * channels + c + l) * h + y - border) * w..][..w];
+                            to.zip(from).for_each(|(to, from)| *to = *from);
+                        } else {
+                            to.for_each(|to| *to = 0.0);
+                        }
                     }
                 }
             }
-            let mut tile = [[Eight::splat(0.0); SIDE]; SIDE];
-            for (tile, row) in tile.iter_mut().zip(strip.chunks_exact(pitch)) {
-                tile.copy_from_slice(&row[x..x + SIDE]);
+            let mut tile = [[V::splat(0.0); SIDE]; SIDE];
+            for (tile, row) in tile.iter_mut().zip(seen[(y - first) * line..].chunks_exact(line)) {
+                for (tile, pixel) in tile.iter_mut().zip(row[x * V::LANES..].chunks_exact(V::LANES)) {
+                    *tile = V::load(pixel);
+                }
             }
-            for (p, v) in both::<T, _, _>(&tile).into_iter().flatten().enumerate() {
+            for (p, v) in both::<V, T, _, _>(&tile).into_iter().flatten().enumerate() {
                 v.store(&mut to[p * point + t * stride + c..]);
             }
         }
@@ -161,141 +205,212 @@ pub(super) fn pack(weights: Weights<'_>, size: &Size) -> Vec<f32> {
     packed
 }
 
-cpu::multiversion! {
+cpu::by_vectors! {
     fn pack_block(weights: Weights<'_>, first: usize, channels: [usize; 2], to: &mut [f32]) = pack_block_body
 }
 
 #[inline(always)]
-fn pack_block_body<const FMA: bool>(weights: Weights<'_>, first: usize, [c_out, c_in]: [usize; 2], to: &mut [f32]) {
+fn pack_block_body<V: Vector, const FMA: bool>(
+    weights: Weights<'_>,
+    first: usize,
+    [c_out, c_in]: [usize; 2],
+    to: &mut [f32],
+) {
     for c in 0..c_in {
-        for half in (0..BLOCK).step_by(LANES) {
-            let mut windows = [[0f32; LANES]; 9];
-            for l in 0..LANES.min(c_out.saturating_sub(first + half)) {
-                let window = weights.window(first + half + l, c, [c_out, c_in]);
+        for part in (0..BLOCK).step_by(V::LANES) {
+            let mut windows = [[0f32; BLOCK]; 9];
+            for l in 0..V::LANES.min(c_out.saturating_sub(first + part)) {
+                let window = weights.window(first + part + l, c, [c_out, c_in]);
                 for (k, lanes) in windows.iter_mut().enumerate() {
                     lanes[l] = window[k];
                 }
             }
-            let mut square = [[Eight::splat(0.0); 3]; 3];
+            let mut square = [[V::splat(0.0); 3]; 3];
             for (to, lanes) in square.iter_mut().flatten().zip(&windows) {
-                *to = Eight::load(lanes);
+                *to = V::load(lanes);
             }
-            for (p, u) in both::<points::Window<FMA>, _, _>(&square).into_iter().flatten().enumerate() {
-                u.store(&mut to[(p * c_in + c) * BLOCK + half..]);
+            for (p, u) in both::<V, points::Window<FMA>, _, _>(&square).into_iter().flatten().enumerate() {
+                u.store(&mut to[(p * c_in + c) * BLOCK + part..]);
             }
         }
     }
 }
 
+/// Output channels that are computed together, and where they go.
+#[derive(Debug, Clone, Copy)]
+struct Block<'a> {
+    /// `[36, c, 16]`.
+    weights: &'a [f32],
+    /// The bias.
+    start: [f32; BLOCK],
+    /// How many there are.
+    channels: usize,
+    /// From one image to the next in the output.
+    image: usize,
+}
+
 /// `[b, o, h, w]` from the input `[b, c, h, w]` and weights from [`pack`].
 pub(super) fn forward(size: &Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let chunks = Chunks::of(size);
-    let at_points = carried(&chunks, [size.batch, size.c_in], x, carry_inputs);
+    let &Size { batch, c_in, c_out, .. } = size;
     let hw = size.h * size.w;
-    let mut y = vec![0f32; size.batch * size.c_out * hw];
-    // A task is one block of channels where blocks tile the output, and one image where the last block is short.
-    let channels = if size.c_out.is_multiple_of(BLOCK) { BLOCK } else { size.c_out };
-    let (image, block) = (chunks.count * chunks.len(size.c_in), POINTS * size.c_in * BLOCK);
-    cpu::for_chunks(&mut y, channels * hw, |task, y| {
-        let (i, first) = (task * channels / size.c_out, task * channels % size.c_out);
-        let at_points = &at_points[i * image..][..image];
-        for (o, y) in y.chunks_mut(BLOCK * hw).enumerate() {
-            let o = first + o * BLOCK;
-            let mut start = [0f32; BLOCK];
-            if let Some(bias) = bias {
-                start.iter_mut().zip(&bias[o..]).for_each(|(s, b)| *s = *b);
+    let block = |o: usize, image: usize| {
+        let mut start = [0f32; BLOCK];
+        if let Some(bias) = bias {
+            start.iter_mut().zip(&bias[o..]).for_each(|(s, b)| *s = *b);
+        }
+        let len = POINTS * c_in * BLOCK;
+        Block { weights: &packed[o / BLOCK * len..][..len], start, channels: BLOCK.min(c_out - o), image }
+    };
+    let mut y = vec![0f32; batch * c_out * hw];
+    let chunks = Chunks::of(size, true);
+    if cpu::threads() == 1 || chunks.groups(batch) >= 2 * cpu::threads() {
+        // A task is a few images, chunk by chunk, which stays in the cache at the points.
+        cpu::for_chunks(&mut y, chunks.images * c_out * hw, |group, y| {
+            let maps = Maps::group(&chunks, c_in, x, group);
+            let mut at_points = Scratch::of(chunks.len(c_in));
+            for chunk in 0..chunks.count {
+                carry_inputs(&chunks, maps, chunk, &mut at_points);
+                for o in (0..c_out).step_by(BLOCK) {
+                    forward_block(&chunks, maps, chunk, &at_points, block(o, c_out * hw), &mut y[o * hw..]);
+                }
             }
-            forward_block(&chunks, size.c_in, at_points, &packed[o / BLOCK * block..][..block], &start, y);
+        });
+        return y;
+    }
+    let chunks = Chunks::of(size, false);
+    let at_points = carried(&chunks, [batch, c_in], x, carry_inputs);
+    // A task is one block of channels where blocks tile the output, and one image where the last block is short.
+    let channels = if c_out.is_multiple_of(BLOCK) { BLOCK } else { c_out };
+    cpu::for_chunks(&mut y, channels * hw, |task, y| {
+        let (image, first) = (task * channels / c_out, task * channels % c_out);
+        let maps = Maps::group(&chunks, c_in, x, image);
+        for o in (0..channels).step_by(BLOCK) {
+            for chunk in 0..chunks.count {
+                let len = chunks.len(c_in);
+                let at_points = &at_points[(image * chunks.count + chunk) * len..][..len];
+                forward_block(&chunks, maps, chunk, at_points, block(first + o, 0), &mut y[o * hw..]);
+            }
         }
     });
     y
 }
 
-cpu::multiversion! {
-    /// One block of output channels of one image.
+cpu::by_vectors! {
+    /// One block of output channels of one chunk.
     fn forward_block(
         chunks: &Chunks,
-        c_in: usize,
+        maps: Maps<'_>,
+        chunk: usize,
         at_points: &[f32],
-        weights: &[f32],
-        start: &[f32; BLOCK],
+        block: Block<'_>,
         y: &mut [f32],
-    ) = forward_block_body
+    ) = forward_block_body, wide 8 by 1, narrow 4 by VECTORS
 }
 
 #[inline(always)]
-fn forward_block_body<const FMA: bool>(
+fn forward_block_body<V: Vector, const FMA: bool, const R: usize, const N: usize>(
     chunks: &Chunks,
-    c_in: usize,
+    maps: Maps<'_>,
+    chunk: usize,
     at_points: &[f32],
-    weights: &[f32],
-    start: &[f32; BLOCK],
+    block: Block<'_>,
     y: &mut [f32],
 ) {
+    let (c_in, images) = (maps.channels, maps.images);
     let (tiles, point, stride) = (chunks.tiles(), chunks.point(c_in), c_in.next_multiple_of(BLOCK));
-    let mut products = vec![0f32; POINTS * tiles * BLOCK];
-    for (chunk, at_points) in at_points.chunks_exact(chunks.len(c_in)).enumerate() {
-        let points = at_points.chunks_exact(point).zip(weights.chunks_exact(c_in * BLOCK));
-        for ((v, u), m) in points.zip(products.chunks_exact_mut(tiles * BLOCK)) {
-            for (v, m) in v.chunks_exact(ROWS * stride).zip(m.chunks_exact_mut(ROWS * BLOCK)) {
-                let rows: [&[f32]; ROWS] = from_fn(|r| &v[r * stride..][..c_in]);
-                for half in (0..BLOCK).step_by(VECTORS * LANES) {
-                    product::<FMA, VECTORS>(rows, u, half, m);
-                }
+    let there = chunks.full(images, chunk).next_multiple_of(R);
+    let mut products = Scratch::of(POINTS * tiles * BLOCK);
+    let points = at_points.chunks_exact(point).zip(block.weights.chunks_exact(c_in * BLOCK));
+    for ((v, u), m) in points.zip(products.chunks_exact_mut(tiles * BLOCK)) {
+        let (v, m) = (&v[..there * stride], &mut m[..there * BLOCK]);
+        for (v, m) in v.chunks_exact(R * stride).zip(m.chunks_exact_mut(R * BLOCK)) {
+            let rows: [&[f32]; R] = from_fn(|r| &v[r * stride..][..c_in]);
+            for part in (0..BLOCK).step_by(N * V::LANES) {
+                product::<V, FMA, R, N>(rows, u, part, m);
             }
         }
-        for (t, place) in chunks.places(chunk) {
-            for half in (0..BLOCK).step_by(LANES) {
-                let square = square(&products[t * BLOCK + half..], tiles * BLOCK);
-                let mut out = both::<points::Outputs<FMA>, _, _>(&square);
-                for v in out.as_flattened_mut() {
-                    *v = *v + Eight::load(&start[half..]);
-                }
-                put(chunks, &out, place, half, y);
+    }
+    for (t, image, place) in chunks.places(images, chunk) {
+        for part in (0..block.channels).step_by(V::LANES) {
+            let square = square::<V>(&products[t * BLOCK + part..], tiles * BLOCK);
+            let mut out = both::<V, points::Outputs<FMA>, _, _>(&square);
+            for v in out.as_flattened_mut() {
+                *v = *v + V::load(&block.start[part..]);
             }
+            let maps = &mut y[image * block.image..][..block.channels * chunks.h * chunks.w];
+            put(chunks, &out, place, part, maps);
         }
     }
 }
 
-/// Eight lanes of every point, which lie `step` apart.
+/// The lanes of every point, which lie `step` apart.
 #[inline(always)]
-fn square(from: &[f32], step: usize) -> [[Eight; IN]; IN] {
-    let mut square = [[Eight::splat(0.0); IN]; IN];
+fn square<V: Vector>(from: &[f32], step: usize) -> [[V; IN]; IN] {
+    let mut square = [[V::splat(0.0); IN]; IN];
     for (to, from) in square.as_flattened_mut().iter_mut().zip(from.chunks(step)) {
-        *to = Eight::load(from);
+        *to = V::load(from);
     }
     square
 }
 
-/// Four tiles times `N` vectors of output channels at one point: sums over the input channels of `rows[t][c] * u[c]`.
+/// Adds `rows[t][c] * u`, for one channel `c`. No closure: see [`Transform`].
 #[inline(always)]
-fn product<const FMA: bool, const N: usize>(rows: [&[f32]; ROWS], u: &[f32], half: usize, m: &mut [f32]) {
-    let mut acc = [[Eight::splat(0.0); N]; ROWS];
-    let [a, b, c, d] = rows;
-    for ((((u, a), b), c), d) in u.chunks_exact(BLOCK).zip(a).zip(b).zip(c).zip(d) {
-        let u = vectors::<N>(&u[half..]);
-        for (acc, by) in acc.iter_mut().zip([*a, *b, *c, *d]) {
-            for (acc, u) in acc.iter_mut().zip(u) {
-                *acc = u.times::<FMA>(by, *acc);
-            }
+#[allow(clippy::needless_range_loop, reason = "plain indices keep the accumulators in registers")]
+fn step<V: Vector, const FMA: bool, const R: usize, const N: usize>(
+    mut acc: [[V; N]; R],
+    u: [V; N],
+    rows: [&[f32]; R],
+    c: usize,
+) -> [[V; N]; R] {
+    for r in 0..R {
+        for n in 0..N {
+            acc[r][n] = u[n].times::<FMA>(rows[r][c], acc[r][n]);
         }
+    }
+    acc
+}
+
+/// `R` tiles times `N` vectors of output channels at one point: sums over the input channels of `rows[t][c] * u[c]`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "plain indices keep the accumulators in registers")]
+fn product<V: Vector, const FMA: bool, const R: usize, const N: usize>(
+    rows: [&[f32]; R],
+    u: &[f32],
+    part: usize,
+    m: &mut [f32],
+) {
+    let mut acc = [[V::splat(0.0); N]; R];
+    // A few channels at a time, so that places are checked once for all of them.
+    let channels = u.len() / BLOCK;
+    let whole = channels - channels % DEPTH;
+    for (u, c) in u.chunks_exact(DEPTH * BLOCK).zip((0..whole).step_by(DEPTH)) {
+        let mut few: [&[f32]; R] = [&[]; R];
+        for r in 0..R {
+            few[r] = &rows[r][c..c + DEPTH];
+        }
+        for (k, u) in u.chunks_exact(BLOCK).enumerate() {
+            acc = step::<V, FMA, R, N>(acc, vectors(&u[part..]), few, k);
+        }
+    }
+    for (u, c) in u.chunks_exact(BLOCK).zip(0..channels).skip(whole) {
+        acc = step::<V, FMA, R, N>(acc, vectors(&u[part..]), rows, c);
     }
     for (acc, m) in acc.iter().zip(m.chunks_exact_mut(BLOCK)) {
         for (n, acc) in acc.iter().enumerate() {
-            acc.store(&mut m[half + n * LANES..]);
+            acc.store(&mut m[part + n * V::LANES..]);
         }
     }
 }
 
-/// A tile of eight channels into their maps `[channels, h, w]`, as much of it as lies there.
+/// A tile of the channels from `channel` into their maps `[channels, h, w]`, as much of it as lies there.
 #[inline(always)]
-fn put(chunks: &Chunks, out: &[[Eight; OUT]; OUT], [row, column]: [usize; 2], channel: usize, y: &mut [f32]) {
-    let mut lanes = [[[0f32; LANES]; OUT]; OUT];
+fn put<V: Vector>(chunks: &Chunks, out: &[[V; OUT]; OUT], [row, column]: [usize; 2], channel: usize, y: &mut [f32]) {
+    let mut lanes = [[[0f32; BLOCK]; OUT]; OUT];
     for (to, from) in lanes.iter_mut().flatten().zip(out.as_flattened()) {
         from.store(to);
     }
     let &Chunks { h, w, .. } = chunks;
-    for (l, map) in y.chunks_exact_mut(h * w).skip(channel).take(LANES).enumerate() {
+    for (l, map) in y.chunks_exact_mut(h * w).skip(channel).take(V::LANES).enumerate() {
         for (i, lanes) in lanes.iter().enumerate().take(h - row) {
             let to = &mut map[(row + i) * w + column..][..OUT];
             for (to, lanes) in to.iter_mut().zip(lanes) {
@@ -307,19 +422,20 @@ fn put(chunks: &Chunks, out: &[[Eight; OUT]; OUT], [row, column]: [usize; 2], ch
 
 /// `[o, c, 9]`, the gradient of the weights, from the input `[b, c, h, w]` and `dy: [b, o, h, w]`.
 pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let chunks = Chunks::of(size);
-    let x = carried(&chunks, [size.batch, size.c_in], x, carry_inputs);
-    let dy = carried(&chunks, [size.batch, size.c_out], dy, carry_gradient);
+    let &Size { batch, c_in, c_out, .. } = size;
+    let chunks = Chunks::of(size, true);
+    let x = carried(&chunks, [batch, c_in], x, carry_inputs);
+    let dy = carried(&chunks, [batch, c_out], dy, carry_gradient);
     // One task for a block of output channels and some input channels, each over all images in order.
-    let deep = size.c_in.div_ceil(DEEP);
+    let deep = c_in.div_ceil(DEEP);
     let len = DEEP * 9 * BLOCK;
-    let mut partial = vec![0f32; size.c_out.div_ceil(BLOCK) * deep * len];
+    let mut partial = vec![0f32; c_out.div_ceil(BLOCK) * deep * len];
     cpu::for_chunks(&mut partial, len, |task, dw| {
         let (o, c) = (task / deep * BLOCK, task % deep * DEEP);
-        weight_block(&chunks, [size.c_in, size.c_out], [&x, &dy], [c, o], dw);
+        weight_block(&chunks, [batch, c_in, c_out], [&x, &dy], [c, o], dw);
     });
-    let mut dw = vec![0f32; size.c_out * size.c_in * 9];
-    cpu::for_chunks(&mut dw, size.c_in * 9, |o, dw| {
+    let mut dw = vec![0f32; c_out * c_in * 9];
+    cpu::for_chunks(&mut dw, c_in * 9, |o, dw| {
         for (c, window) in dw.chunks_exact_mut(9).enumerate() {
             let task = o / BLOCK * deep + c / DEEP;
             let from = &partial[task * len + c % DEEP * 9 * BLOCK..][..9 * BLOCK];
@@ -331,84 +447,88 @@ pub(super) fn backward_weight(size: &Size, x: &[f32], dy: &[f32]) -> Vec<f32> {
     dw
 }
 
-cpu::multiversion! {
+cpu::by_vectors! {
     /// The gradients `[64, 9, 16]` of the weights from input channels `first[0]..` to output channels `first[1]..`.
     fn weight_block(
         chunks: &Chunks,
-        channels: [usize; 2],
+        sizes: [usize; 3],
         maps: [&[f32]; 2],
         first: [usize; 2],
         dw: &mut [f32],
-    ) = weight_block_body
+    ) = weight_block_body, wide 8 by 1, narrow 4 by VECTORS
 }
 
 #[inline(always)]
-fn weight_block_body<const FMA: bool>(
+fn weight_block_body<V: Vector, const FMA: bool, const R: usize, const N: usize>(
     chunks: &Chunks,
-    [c_in, c_out]: [usize; 2],
+    [batch, c_in, c_out]: [usize; 3],
     [x, dy]: [&[f32]; 2],
     [c, o]: [usize; 2],
     dw: &mut [f32],
 ) {
     // Channels beyond the last are zeros up to a whole block, and a block is a multiple of the rows of a product.
-    let deep = DEEP.min((c_in - c).next_multiple_of(ROWS));
+    let deep = DEEP.min((c_in - c).next_multiple_of(R));
     let strides = [c_in, c_out].map(|n| n.next_multiple_of(BLOCK));
-    let mut du = vec![0f32; POINTS * deep * BLOCK];
-    for (x, dy) in x.chunks_exact(chunks.len(c_in)).zip(dy.chunks_exact(chunks.len(c_out))) {
+    let mut du = Scratch::of(POINTS * deep * BLOCK);
+    du.fill(0.0);
+    let all = x.chunks_exact(chunks.len(c_in)).zip(dy.chunks_exact(chunks.len(c_out)));
+    for (i, (x, dy)) in all.enumerate() {
+        let images = chunks.images.min(batch - i / chunks.count * chunks.images);
+        let tiles = chunks.full(images, i % chunks.count);
         let points = x.chunks_exact(chunks.point(c_in)).zip(dy.chunks_exact(chunks.point(c_out)));
         for ((x, dy), du) in points.zip(du.chunks_exact_mut(deep * BLOCK)) {
-            let (x, dy) = (&x[..chunks.tiles() * strides[0]], &dy[..chunks.tiles() * strides[1]]);
-            for (k, du) in du.chunks_exact_mut(ROWS * BLOCK).enumerate() {
-                for half in (0..BLOCK).step_by(VECTORS * LANES) {
-                    outer::<FMA, VECTORS>([x, dy], strides, [c + k * ROWS, o + half], &mut du[half..]);
+            let (x, dy) = (&x[..tiles * strides[0]], &dy[..tiles * strides[1]]);
+            for (k, du) in du.chunks_exact_mut(R * BLOCK).enumerate() {
+                for part in (0..BLOCK).step_by(N * V::LANES) {
+                    outer::<V, FMA, R, N>([x, dy], strides, [c + k * R, o + part], &mut du[part..]);
                 }
             }
         }
     }
     for (k, dw) in dw.chunks_exact_mut(9 * BLOCK).enumerate().take(deep) {
-        for half in (0..BLOCK).step_by(LANES) {
-            let square = square(&du[k * BLOCK + half..], deep * BLOCK);
-            let window = both::<points::WindowBack<FMA>, _, _>(&square);
+        for part in (0..BLOCK).step_by(V::LANES) {
+            let square = square::<V>(&du[k * BLOCK + part..], deep * BLOCK);
+            let window = both::<V, points::WindowBack<FMA>, _, _>(&square);
             for (dw, v) in dw.chunks_exact_mut(BLOCK).zip(window.into_iter().flatten()) {
-                v.store(&mut dw[half..]);
+                v.store(&mut dw[part..]);
             }
         }
     }
 }
 
 #[inline(always)]
-fn vectors<const N: usize>(from: &[f32]) -> [Eight; N] {
-    let mut vectors = [Eight::splat(0.0); N];
-    for (to, from) in vectors.iter_mut().zip(from.chunks_exact(LANES)) {
-        *to = Eight::load(from);
+fn vectors<V: Vector, const N: usize>(from: &[f32]) -> [V; N] {
+    let mut vectors = [V::splat(0.0); N];
+    for (to, from) in vectors.iter_mut().zip(from.chunks_exact(V::LANES)) {
+        *to = V::load(from);
     }
     vectors
 }
 
-/// Adds to `du[4][16]` the products of four input channels with `N` vectors of output channels, summed over tiles.
+/// Adds to `du[R][16]` the products of `R` input channels with `N` vectors of output channels, summed over tiles.
 #[inline(always)]
-fn outer<const FMA: bool, const N: usize>(
+#[allow(clippy::needless_range_loop, reason = "plain indices keep the accumulators in registers")]
+fn outer<V: Vector, const FMA: bool, const R: usize, const N: usize>(
     [x, dy]: [&[f32]; 2],
     [x_stride, dy_stride]: [usize; 2],
     [c, o]: [usize; 2],
     du: &mut [f32],
 ) {
-    let mut acc = [[Eight::splat(0.0); N]; ROWS];
+    let mut acc = [[V::splat(0.0); N]; R];
     for (acc, du) in acc.iter_mut().zip(du.chunks(BLOCK)) {
         *acc = vectors(du);
     }
     for (x, dy) in x.chunks_exact(x_stride).zip(dy.chunks_exact(dy_stride)) {
-        let (x, dy) = (&x[c..c + ROWS], &dy[o..o + N * LANES]);
-        let dy = vectors::<N>(dy);
-        for (acc, &by) in acc.iter_mut().zip(x) {
-            for (acc, dy) in acc.iter_mut().zip(dy) {
-                *acc = dy.times::<FMA>(by, *acc);
+        let (x, dy) = (&x[c..c + R], vectors::<V, N>(&dy[o..o + N * V::LANES]));
+        for r in 0..R {
+            for n in 0..N {
+                acc[r][n] = dy[n].times::<FMA>(x[r], acc[r][n]);
             }
         }
     }
     for (r, acc) in acc.iter().enumerate() {
         for (n, acc) in acc.iter().enumerate() {
-            acc.store(&mut du[r * BLOCK + n * LANES..]);
+            acc.store(&mut du[r * BLOCK + n * V::LANES..]);
         }
     }
 }
@@ -419,13 +539,15 @@ mod tests {
 
     use super::super::kernels;
     use super::*;
+    use crate::vector::Eight;
 
     fn wave(n: usize, seed: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 12.9898 + seed).sin()).collect()
     }
 
-    /// Rows and blocks that are full, short and several; more input channels than a task takes.
-    const SHAPES: [([usize; 4], usize); 7] = [
+    /// Rows and blocks that are full, short and several; more input channels than a task takes; small images that share
+    /// chunks, the last of them with others missing.
+    const SHAPES: [([usize; 4], usize); 9] = [
         ([1, 16, 8, 8], 16),
         ([2, 19, 13, 24], 17),
         ([3, 70, 3, 8], 48),
@@ -433,6 +555,8 @@ mod tests {
         ([5, 16, 1, 40], 21),
         ([1, 16, 12, 72], 16),
         ([1, 130, 4, 8], 32),
+        ([17, 16, 8, 8], 40),
+        ([19, 24, 5, 8], 16),
     ];
 
     /// The root of the mean square of the difference, as a part of that of `want`.
@@ -458,6 +582,61 @@ mod tests {
             }
             let (got, want) = (backward_weight(&size, &x, &dy), kernels::backward_weight(&size, &x, &dy));
             assert!(error(&got, &want) < 2e-6, "{shape:?} to {o}, weights: {}", error(&got, &want));
+        }
+    }
+
+    /// What a processor with AVX-512 does not run by itself.
+    #[test]
+    fn vectors_of_eight_agree_with_wider_ones() {
+        let shape = [5, 19, 8, 8];
+        let ([b, c, h, w], o) = (shape, 21);
+        let size = Size::of(&Shape::new(shape), o);
+        let chunks = Chunks::of(&size, true);
+        let (x, dy, weight) = (wave(b * c * h * w, 0.3), wave(b * o * h * w, 1.9), wave(o * c * 9, 1.1));
+        let packed = pack(Weights::Straight(&weight), &size);
+        let mut eight = packed.clone();
+        for (block, to) in eight.chunks_exact_mut(POINTS * c * BLOCK).enumerate() {
+            pack_block_body::<Eight, false>(Weights::Straight(&weight), block * BLOCK, [o, c], to);
+        }
+        assert!(error(&eight, &packed) < 1e-6);
+
+        let narrow = [carry_inputs_body::<Eight, false> as Carry, carry_gradient_body::<Eight, false>];
+        let at_points = [(&x, c, carry_inputs as Carry, narrow[0]), (&dy, o, carry_gradient, narrow[1])].map(
+            |(maps, channels, wide, narrow)| {
+                [wide, narrow].map(|carry| {
+                    let mut at_points = carried(&chunks, [b, channels], maps, carry);
+                    clear_gaps(&chunks, [b, channels], &mut at_points);
+                    at_points
+                })
+            },
+        );
+        let [[x_wide, x_narrow], [dy_wide, dy_narrow]] = &at_points;
+        assert!(error(x_narrow, x_wide) < 1e-6 && error(dy_narrow, dy_wide) < 1e-6);
+
+        let maps = Maps::group(&chunks, c, &x, 0);
+        let len = POINTS * c * BLOCK;
+        let block = Block { weights: &packed[len..], start: [0.5; BLOCK], channels: o - BLOCK, image: o * h * w };
+        let mut y = [(); 2].map(|()| vec![0f32; maps.images * o * h * w]);
+        let first = &x_wide[..chunks.len(c)];
+        forward_block(&chunks, maps, 0, first, block, &mut y[0][BLOCK * h * w..]);
+        forward_block_body::<Eight, false, 4, 2>(&chunks, maps, 0, first, block, &mut y[1][BLOCK * h * w..]);
+        assert!(error(&y[1], &y[0]) < 1e-6);
+
+        let mut dw = [(); 2].map(|()| vec![0f32; DEEP * 9 * BLOCK]);
+        weight_block(&chunks, [b, c, o], [x_wide, dy_wide], [0, 0], &mut dw[0]);
+        weight_block_body::<Eight, false, 4, 2>(&chunks, [b, c, o], [x_wide, dy_wide], [0, 0], &mut dw[1]);
+        let there = c * 9 * BLOCK;
+        assert!(error(&dw[1][..there], &dw[0][..there]) < 1e-6);
+    }
+
+    /// Zeros where no tile is, and between points.
+    fn clear_gaps(chunks: &Chunks, [batch, channels]: [usize; 2], at_points: &mut [f32]) {
+        let stride = channels.next_multiple_of(BLOCK);
+        for (i, chunk) in at_points.chunks_exact_mut(chunks.len(channels)).enumerate() {
+            let images = chunks.images.min(batch - i / chunks.count * chunks.images);
+            for point in chunk.chunks_exact_mut(chunks.point(channels)) {
+                point[chunks.full(images, i % chunks.count) * stride..].fill(0.0);
+            }
         }
     }
 }

@@ -6,24 +6,24 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2 as NEAR, SQRT_2 as FAR};
 
-use crate::vector::Eight;
+use crate::vector::Vector;
 
 /// Outputs of a tile in each direction.
 pub(super) const OUT: usize = 4;
 /// Inputs of a tile in each direction, which are also its points.
 pub(super) const IN: usize = 6;
 
-/// The way of a line of `A` values to `B`, for eight lines at once.
+/// The way of a line of `A` values to `B`, for the lines of all lanes at once.
 ///
 /// A trait and no closure: what is not inlined is compiled without the vectors of the function around it.
 pub(super) trait Transform<const A: usize, const B: usize> {
-    fn of(line: [Eight; A]) -> [Eight; B];
+    fn of<V: Vector>(line: [V; A]) -> [V; B];
 }
 
 /// `T` along both axes of a square.
 #[inline(always)]
-pub(super) fn both<T: Transform<A, B>, const A: usize, const B: usize>(x: &[[Eight; A]; A]) -> [[Eight; B]; B] {
-    let none = Eight::splat(0.0);
+pub(super) fn both<V: Vector, T: Transform<A, B>, const A: usize, const B: usize>(x: &[[V; A]; A]) -> [[V; B]; B] {
+    let none = V::splat(0.0);
     let (mut columns, mut square) = ([[none; A]; B], [[none; B]; B]);
     for j in 0..A {
         let mut column = [none; A];
@@ -46,7 +46,7 @@ pub(super) struct Inputs<const FMA: bool>;
 
 impl<const FMA: bool> Transform<IN, IN> for Inputs<FMA> {
     #[inline(always)]
-    fn of(d: [Eight; IN]) -> [Eight; IN] {
+    fn of<V: Vector>(d: [V; IN]) -> [V; IN] {
         let (even_near, odd_near) = (d[2].times::<FMA>(-2.0, d[4]), d[1].times::<FMA>(-2.0, d[3]));
         let (even_far, odd_far) = (d[2].times::<FMA>(-0.5, d[4]), d[1].times::<FMA>(-0.5, d[3]));
         [
@@ -65,8 +65,8 @@ pub(super) struct Window<const FMA: bool>;
 
 impl<const FMA: bool> Transform<3, IN> for Window<FMA> {
     #[inline(always)]
-    fn of(g: [Eight; 3]) -> [Eight; IN] {
-        let none = Eight::splat(0.0);
+    fn of<V: Vector>(g: [V; 3]) -> [V; IN] {
+        let none = V::splat(0.0);
         let near = g[0].times::<FMA>(-2.0 / 3.0, g[2].times::<FMA>(-1.0 / 3.0, none));
         let far = g[0].times::<FMA>(1.0 / 6.0, g[2].times::<FMA>(1.0 / 3.0, none));
         [
@@ -85,8 +85,8 @@ pub(super) struct Outputs<const FMA: bool>;
 
 impl<const FMA: bool> Transform<IN, OUT> for Outputs<FMA> {
     #[inline(always)]
-    fn of(m: [Eight; IN]) -> [Eight; OUT] {
-        let none = Eight::splat(0.0);
+    fn of<V: Vector>(m: [V; IN]) -> [V; OUT] {
+        let none = V::splat(0.0);
         let (even_near, odd_near) = (m[1] + m[2], m[1] - m[2]);
         let (even_far, odd_far) = (m[3] + m[4], m[3] - m[4]);
         [
@@ -103,7 +103,7 @@ pub(super) struct OutputsBack<const FMA: bool>;
 
 impl<const FMA: bool> Transform<OUT, IN> for OutputsBack<FMA> {
     #[inline(always)]
-    fn of(y: [Eight; OUT]) -> [Eight; IN] {
+    fn of<V: Vector>(y: [V; OUT]) -> [V; IN] {
         let (even_near, odd_near) = (y[2].times::<FMA>(0.5, y[0]), y[3].times::<FMA>(0.5, y[1]));
         let (even_far, odd_far) = (y[2].times::<FMA>(2.0, y[0]), y[3].times::<FMA>(2.0, y[1]));
         [
@@ -122,8 +122,8 @@ pub(super) struct WindowBack<const FMA: bool>;
 
 impl<const FMA: bool> Transform<IN, 3> for WindowBack<FMA> {
     #[inline(always)]
-    fn of(u: [Eight; IN]) -> [Eight; 3] {
-        let none = Eight::splat(0.0);
+    fn of<V: Vector>(u: [V; IN]) -> [V; 3] {
+        let none = V::splat(0.0);
         let (even_near, odd_near) = (u[1] + u[2], u[2] - u[1]);
         let (even_far, odd_far) = (u[3] + u[4], u[3] - u[4]);
         [
@@ -139,6 +139,7 @@ mod tests {
     use std::array::from_fn;
 
     use super::*;
+    use crate::vector::Eight;
 
     /// The first of eight lanes.
     fn first(x: Eight) -> f32 {
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn products_at_the_points_are_the_window() {
         for (k, at) in (0..3).flat_map(|k| (0..IN).map(move |at| (k, at))) {
-            let (u, v) = (Window::<false>::of(unit(k)), Inputs::<false>::of(unit(at)));
+            let (u, v) = (Window::<false>::of::<Eight>(unit(k)), Inputs::<false>::of::<Eight>(unit(at)));
             let y = Outputs::<false>::of(from_fn(|p| Eight::splat(first(u[p]) * first(v[p]))));
             for (i, y) in y.into_iter().enumerate() {
                 let want = if i + k == at { 1.0 } else { 0.0 };
@@ -167,11 +168,13 @@ mod tests {
     #[test]
     fn gradients_are_the_transposes() {
         for (p, i) in (0..IN).flat_map(|p| (0..OUT).map(move |i| (p, i))) {
-            let (there, back) = (Outputs::<false>::of(unit(p))[i], OutputsBack::<false>::of(unit(i))[p]);
+            let (there, back) =
+                (Outputs::<false>::of::<Eight>(unit(p))[i], OutputsBack::<false>::of::<Eight>(unit(i))[p]);
             assert!((first(there) - first(back)).abs() < 1e-6, "point {p}, output {i}");
         }
         for (p, k) in (0..IN).flat_map(|p| (0..3).map(move |k| (p, k))) {
-            let (there, back) = (Window::<false>::of(unit(k))[p], WindowBack::<false>::of(unit(p))[k]);
+            let (there, back) =
+                (Window::<false>::of::<Eight>(unit(k))[p], WindowBack::<false>::of::<Eight>(unit(p))[k]);
             assert!((first(there) - first(back)).abs() < 1e-6, "point {p}, weight {k}");
         }
     }
@@ -180,9 +183,9 @@ mod tests {
     fn both_axes_are_the_window_of_two_dimensions() {
         let d: [[Eight; IN]; IN] = from_fn(|i| from_fn(|j| Eight::splat((i * 7 + j * 3) as f32 % 5.0 - 2.0)));
         let g: [[Eight; 3]; 3] = from_fn(|i| from_fn(|j| Eight::splat((i * 2 + j) as f32 * 0.3 - 1.0)));
-        let (u, v) = (both::<Window<false>, _, _>(&g), both::<Inputs<false>, _, _>(&d));
+        let (u, v) = (both::<_, Window<false>, _, _>(&g), both::<_, Inputs<false>, _, _>(&d));
         let m = from_fn(|p| from_fn(|q| Eight::splat(first(u[p][q]) * first(v[p][q]))));
-        for (i, row) in both::<Outputs<false>, _, _>(&m).into_iter().enumerate() {
+        for (i, row) in both::<_, Outputs<false>, _, _>(&m).into_iter().enumerate() {
             for (j, y) in row.into_iter().enumerate() {
                 let taps = (0..3).flat_map(|k| (0..3).map(move |l| (k, l)));
                 let want: f32 = taps.map(|(k, l)| first(g[k][l]) * first(d[i + k][j + l])).sum();
