@@ -46,6 +46,18 @@ impl Point {
         [-1.0, 1.0].map(|side| (centre + side * reach) / (1.0 + z * z / n))
     }
 
+    fn read(json: &Value) -> Option<Self> {
+        let [right, pictures] = [json["right"].as_u64()?, json["pictures"].as_u64()?];
+        let seconds = json["seconds"].as_f64()? * pictures as f64;
+        Some(Self {
+            steps: json["steps"].as_u64()?,
+            cond_scale: json["cond_scale"].as_f64()?,
+            right,
+            pictures,
+            seconds,
+        })
+    }
+
     fn json(&self) -> Value {
         let &Self { steps, cond_scale, right, pictures, .. } = self;
         let (seconds, interval) = (self.time(), self.interval());
@@ -54,7 +66,19 @@ impl Point {
     }
 }
 
-/// Measures every setting, prints two tables of Markdown and writes `assets/curves.json` and `assets/curves.svg`.
+/// Draws `assets/curves.svg` from `assets/curves.json`.
+pub(crate) fn draw(root: &Path) -> Result<()> {
+    let path = root.join("assets/curves.json");
+    let report: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let list = |key: &str| -> Result<Vec<Point>> {
+        let points = report[key].as_array().map(|points| points.iter().map(Point::read).collect::<Option<_>>());
+        points.flatten().with_context(|| format!("{}: {key} is no list of points", path.display()))
+    };
+    let svg = plot(&list("by_steps")?, &list("by_cond_scale")?)?;
+    fs::write(root.join("assets/curves.svg"), svg).context("cannot write assets/curves.svg")
+}
+
+/// Measures every setting, prints two tables of Markdown, writes `assets/curves.json` and draws it.
 pub(crate) fn run(root: &Path, prompts: usize) -> Result<()> {
     let [steps, cond_scale] = defaults(root)?;
     let steps = steps as u64;
@@ -71,9 +95,8 @@ pub(crate) fn run(root: &Path, prompts: usize) -> Result<()> {
     }
     let list = |points: &[Point]| points.iter().map(Point::json).collect::<Vec<_>>();
     let report = json!({ "categories": CATEGORIES, "by_steps": list(&by_steps), "by_cond_scale": list(&by_scale) });
-    let assets = root.join("assets");
-    fs::write(assets.join("curves.json"), serde_json::to_string_pretty(&report)? + "\n")?;
-    fs::write(assets.join("curves.svg"), plot(&by_steps, &by_scale)?).context("cannot write assets/curves.svg")
+    fs::write(root.join("assets/curves.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+    draw(root)
 }
 
 /// Steps and guidance of the shipped model's base.
@@ -130,17 +153,16 @@ fn panel(
     points: &[Point],
     x: impl Fn(&Point) -> f64,
 ) -> Result<()> {
-    let across = points.iter().map(&x);
-    let (low, high) = (across.clone().fold(f64::INFINITY, f64::min), across.fold(0.0, f64::max));
+    let most = points.iter().map(&x).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(46)
-        .build_cartesian_2d((low * 0.9..high * 1.1).log_scale(), 0.0..1.0)?;
+        .build_cartesian_2d(0.0..most * 1.05, 0.0..1.0)?;
     let line = RGBColor(0xb0, 0x3a, 0x2e);
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .x_desc(what)
         .y_desc("pictures that are right")
         .x_label_formatter(&|x| format!("{x:.2}").trim_end_matches('0').trim_end_matches('.').to_owned())
@@ -176,5 +198,10 @@ mod tests {
         let svg = plot(&[point(4, 10), point(40, 90)], &[point(18, 50)]).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("cond_scale of the base"));
         assert_eq!(bars(&svg), 5);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        assert_eq!(Point::read(&point(18, 84).json()), Some(point(18, 84)));
     }
 }

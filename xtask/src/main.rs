@@ -50,6 +50,9 @@ enum Task {
         /// Prompts of each category, none of them among those of the published table
         #[arg(long, value_name = "N", default_value_t = 35)]
         prompts: usize,
+        /// Measure nothing: draw what was measured again
+        #[arg(long)]
+        draw: bool,
     },
     /// The desktop app's window, on a display of its own
     Window,
@@ -63,7 +66,8 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Goldens { scripts } => goldens::run_scripts(&root, &scripts),
         Task::Bench { which, json } => bench::run(&root, which, json.as_deref()),
-        Task::Curves { prompts } => curves::run(&root, prompts),
+        Task::Curves { draw: true, .. } => curves::draw(&root),
+        Task::Curves { prompts, .. } => curves::run(&root, prompts),
         Task::Window => window::test(&root),
         Task::Web(args) => web::run(&root, &args),
     });

@@ -38,6 +38,7 @@ fn config() -> Result<TrainConfig> {
     let mut config = TrainConfig::preset("small").map_err(anyhow::Error::msg)?;
     config.model.stages[0].unet.middle_cross = AttentionSize { heads: 8, dim_head: 64 };
     config.model.stages[0].unet.coordinates = false;
+    (config.model.stages[0].unet.cond_images_channels, config.stages[0].inpainting) = (0, 0.0);
     let text = config.model.stages[0].unet.text.as_mut().context("a preset with text")?;
     text.masked = false;
     let optim = &mut config.stages[0].optim;
