@@ -28,6 +28,7 @@ pub mod ops;
 mod product;
 mod proof;
 mod scratch;
+mod tiles;
 mod vector;
 
 pub use kernel::{ALL, Kernel};
