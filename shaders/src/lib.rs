@@ -28,7 +28,6 @@ pub mod ops;
 mod product;
 mod proof;
 mod scratch;
-mod tiles;
 mod vector;
 
 pub use kernel::{ALL, Kernel};

@@ -24,7 +24,6 @@ use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch, nothing_beside};
 use crate::proof::proven;
 
-mod by_tiles;
 mod kernels;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
