@@ -22,7 +22,7 @@ pub enum Task {
     Fill,
     /// What is there, finer: it is the beginning.
     Detail,
-    /// Something else in the place of what is there, with the most work at the seam.
+    /// Something else in the place of what is there.
     Replace,
     /// The background in the place of what is there.
     Remove,
@@ -38,7 +38,7 @@ impl Task {
         match self {
             Self::Fill => ["Fill", "Something new under the mask"],
             Self::Detail => ["Detail", "What is under the mask, reworked; it stays recognisable"],
-            Self::Replace => ["Replace", "Something else under the mask, with most work at the seam"],
+            Self::Replace => ["Replace", "Something else in the place of what is under the mask"],
             Self::Remove => ["Remove", "Only the background; say which, e.g. \"on a white background\""],
         }
     }
@@ -46,9 +46,8 @@ impl Task {
     /// Strength and resampling that go with it; the model's own if there is none.
     const fn settings(self) -> (f64, Option<Resampling>) {
         match self {
-            Self::Fill | Self::Remove => (1.0, None),
+            Self::Fill | Self::Replace | Self::Remove => (1.0, None),
             Self::Detail => (0.5, Some(Resampling::QUICK)),
-            Self::Replace => (1.0, Some(Resampling::THOROUGH)),
         }
     }
 }

@@ -68,8 +68,10 @@ fn seeds_are_locked_rolled_and_copied() {
     click(&mut window, "Roll");
     let seed = window.state().wishes.seed;
     assert_ne!(seed, 1);
+    click(&mut window, "Detail");
+    assert_eq!((window.state().wishes.strength, window.state().wishes.resampling), (0.5, Some(Resampling::QUICK)));
     click(&mut window, "Replace");
-    assert_eq!(window.state().wishes.resampling, Some(Resampling::THOROUGH));
+    assert_eq!((window.state().wishes.strength, window.state().wishes.resampling), (1.0, None));
     make(&mut window, "a red star");
     leave_fields(&mut window);
     key(&mut window, Modifiers::NONE, Key::ArrowRight);
