@@ -155,7 +155,7 @@ impl Run {
         });
         let levels = sampling.sampler.levels(&stage.config.process, sampling.steps);
         let known = self.known(index);
-        let sampler = self.sampler(index, sampling.sampler, levels, known.clone());
+        let sampler = self.sampler(index, sampling.sampler, levels.clone(), known.clone());
         let (stages, steps) = (self.request.stages_of(&self.model.config), sampler.total());
         self.pending.push_back(Event::StageStarted { stage: index + 1, stages, size, steps });
         let b = self.request.pictures.len();
@@ -167,6 +167,7 @@ impl Run {
         };
         let cond_scale = sampling.cond_scale;
         let told = stage.read(cond_scale, text, lowres, known.as_ref());
+        let told = stage.read_levels(told, &levels);
         let interval = sampling.guidance_interval.filter(|_| cond_scale > 1.0);
         let interval = interval.map(|sigma| Interval { sigma, told: told.first(b) });
         self.state = State::Stage(Box::new(Work { stage: index, prompts, told, cond_scale, interval, sampler }));

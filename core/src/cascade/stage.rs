@@ -34,6 +34,12 @@ impl Stage {
         let told = Conditioning { text: Some(text), lowres, cond_images, ..Conditioning::default() };
         self.unet.read(&told, [b, size, size])
     }
+
+    /// What the network sees of the levels that a sampler will pass, read at once; a clean one is never seen.
+    pub(crate) fn read_levels(&self, told: Told, levels: &[Level]) -> Told {
+        let seen = levels.iter().map(|level| self.config.process.scalings(*level).c_noise as f32);
+        self.unet.read_levels(told, &seen.filter(|seen| seen.is_finite()).collect::<Vec<_>>())
+    }
 }
 
 /// The network of a stage as a [`Denoiser`] of one batch.
@@ -79,8 +85,7 @@ impl Denoiser for Guided<'_> {
         let s = process.scalings(level);
         let (told, guided) = self.at(level);
         let x = if guided { Tensor::cat(vec![x_t.clone(), x_t], 0) } else { x_t };
-        let seen = Tensor::full([x.dims()[0]], s.c_noise as f32, &x.device());
-        let output = self.stage.unet.step(x.clone() * s.c_in as f32, seen, told);
+        let output = self.stage.unet.step_at(x.clone() * s.c_in as f32, s.c_noise as f32, told);
         let x0_hat = x * s.c_skip as f32 + output * s.c_out as f32;
         let x0_hat = if guided { guidance::guide(x0_hat, self.cond_scale) } else { x0_hat };
         sampling.threshold.apply(x0_hat)

@@ -62,6 +62,19 @@ pub struct Told {
     pub(super) lowres: Option<Tensor<4>>,
     /// `[b, 2, h, w]`, the place of each pixel.
     pub(super) places: Option<Tensor<4>>,
+    /// What the noise levels of the run come to, as far as they are known before it.
+    pub(super) levels: Vec<LevelTold>,
+}
+
+/// What a noise level, the same for a whole batch, comes to in a network that is told something else besides.
+#[derive(Debug, Clone)]
+pub(super) struct LevelTold {
+    /// The level as the network sees it.
+    pub(super) level: f32,
+    /// `[b, d_time]`, or one row for all.
+    pub(super) vector: Tensor<2>,
+    /// `[1, time_tokens, d_cond]`, normed.
+    pub(super) tokens: Tensor<3>,
 }
 
 impl Told {
@@ -79,6 +92,7 @@ impl Told {
             self_cond: of(&self.self_cond, b),
             lowres: of(&self.lowres, b),
             places: of(&self.places, b),
+            levels: self.levels.iter().map(|level| level.first(b)).collect(),
         }
     }
 
@@ -86,6 +100,13 @@ impl Told {
     #[cfg(test)]
     pub(crate) fn rows(&self) -> Option<usize> {
         self.tokens.as_ref().map(|tokens| tokens.dims()[0])
+    }
+}
+
+impl LevelTold {
+    fn first(&self, b: usize) -> Self {
+        let rows = self.vector.dims()[0].min(b);
+        Self { vector: self.vector.clone().narrow(0, 0, rows), ..self.clone() }
     }
 }
 

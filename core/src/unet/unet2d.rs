@@ -6,7 +6,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use firefall_shaders::silu;
 
-use super::condition::{Conditioning, TextEmbedding, TimeEmbedding, Told};
+use super::condition::{Conditioning, LevelTold, TextEmbedding, TimeEmbedding, Told};
 use super::config::{Stem, UnetConfig};
 use super::level::{Condition, Down, Up};
 use crate::nn::Init;
@@ -149,7 +149,31 @@ impl Unet {
             self_cond: conditioning.self_cond.clone(),
             lowres: conditioning.lowres.as_ref().map(|lowres| lowres.image.clone()),
             places: self.config.coordinates.then(|| coordinates([b, h, w], &device)),
+            levels: Vec::new(),
         }
+    }
+
+    /// Reads the noise levels of a run as well, all at once: what [`step_at`](Self::step_at) one of them needs not read.
+    #[must_use]
+    pub fn read_levels(&self, told: Told, levels: &[f32]) -> Told {
+        if levels.is_empty() {
+            return told;
+        }
+        let n = levels.len();
+        let device = self.norm_cond.weight.val().device();
+        let seen = Tensor::from_data(TensorData::new(levels.to_vec(), [n]), &device);
+        let (vector, tokens) = self.time.forward(seen, self.config.token_dim());
+        let mut vector = vector.unsqueeze_dim::<3>(1);
+        if let Some(more) = &told.vector {
+            vector = vector + more.clone().unsqueeze::<3>();
+        }
+        let (vector, tokens) = (silu(vector), self.norm_cond.forward(tokens));
+        let of = |(i, level): (usize, &f32)| LevelTold {
+            level: *level,
+            vector: vector.clone().narrow(0, i, 1).squeeze_dim(0),
+            tokens: tokens.clone().narrow(0, i, 1),
+        };
+        Told { levels: levels.iter().enumerate().map(of).collect(), ..told }
     }
 
     /// [`forward`](Self::forward) of what was told once.
@@ -159,16 +183,38 @@ impl Unet {
     /// - level: `[b]`
     /// - output: `[b, c_out, h, w]`
     pub fn step(&self, x: Tensor<4>, level: Tensor<1>, told: &Told) -> Tensor<4> {
+        let cond = self.condition(level, told);
+        self.conditioned(x, &cond, told)
+    }
+
+    /// [`step`](Self::step) at the same noise level for the whole batch, which may be one of those that were
+    /// [read](Self::read_levels).
+    ///
+    /// # Shapes
+    /// - x: `[b, c, h, w]`
+    /// - output: `[b, c_out, h, w]`
+    pub fn step_at(&self, x: Tensor<4>, level: f32, told: &Told) -> Tensor<4> {
+        let b = x.dims()[0];
+        let Some(known) = told.levels.iter().find(|known| known.level.to_bits() == level.to_bits()) else {
+            let level = Tensor::full([b], level, &x.device());
+            return self.step(x, level, told);
+        };
+        let ([_, width], [_, n, token_dim]) = (known.vector.dims(), known.tokens.dims());
+        let tokens = Self::tokens(known.tokens.clone().expand([b, n, token_dim]), told);
+        let cond = Condition { time: known.vector.clone().expand([b, width]), tokens };
+        self.conditioned(x, &cond, told)
+    }
+
+    fn conditioned(&self, x: Tensor<4>, cond: &Condition, told: &Told) -> Tensor<4> {
         let mut x = self.stem.forward(self.input(x, told));
         let stem = x.clone();
-        let cond = self.condition(level, told);
         if let Some(block) = &self.init_block {
             x = block.forward(x, Some(&cond.time), None);
         }
 
         let mut skips = Vec::new();
         for down in &self.downs {
-            x = down.forward(x, &cond, &mut skips);
+            x = down.forward(x, cond, &mut skips);
         }
         if self.config.scale_skips {
             skips = skips.into_iter().map(|skip| skip * std::f32::consts::FRAC_1_SQRT_2).collect();
@@ -182,7 +228,7 @@ impl Unet {
 
         let mut maps = Vec::new();
         for up in &self.ups {
-            let (map, grown) = up.forward(x, &cond, &mut skips);
+            let (map, grown) = up.forward(x, cond, &mut skips);
             maps.push(map);
             x = grown;
         }
@@ -216,11 +262,15 @@ impl Unet {
         if let Some(vector) = &told.vector {
             time = time + vector.clone();
         }
-        let mut tokens = self.norm_cond.forward(tokens);
+        Condition { time: silu(time), tokens: Self::tokens(self.norm_cond.forward(tokens), told) }
+    }
+
+    /// The tokens of a noise level, normed, and all others.
+    fn tokens(mut tokens: Tensor<3>, told: &Told) -> Context {
         if let Some(more) = &told.tokens {
             tokens = Tensor::cat(vec![tokens, more.clone()], 1);
         }
-        Condition { time: silu(time), tokens: Context { tokens, mask: told.mask.clone() } }
+        Context { tokens, mask: told.mask.clone() }
     }
 
     /// The last map beside the maps of all levels and the stem's, as far as the config asks.

@@ -163,6 +163,31 @@ fn the_network_with_its_parts_off() {
 
 /// Each picture alone, with its own tokens and no padding, is the same picture of a padded batch; dropped text is no text.
 #[test]
+fn levels_that_were_read_at_once_are_those_that_are_read_one_by_one() {
+    let golden = Golden::read("unet_base");
+    let device = Device::flex();
+    let net = build(&golden, &base(), &device);
+    let silent = UnetConfig { text: None, ..plain() };
+    let silent = crate::tiny::shaken(Unet::new(&mut Init::seeded(&device, 3), &silent), 4);
+    let x: Tensor<4> = golden.input("x", &device);
+    let [b, _, h, w] = x.dims();
+    let text = text(&golden, true, true, &device);
+    for (net, conditioning) in
+        [(&net, Conditioning { text: Some(text), ..Conditioning::default() }), (&silent, Conditioning::default())]
+    {
+        let told = net.read(&conditioning, [b, h, w]);
+        let read = net.read_levels(told.clone(), &[1.5, 0.25, -0.75]);
+        let numbers = |y: Tensor<4>| -> Vec<f32> { y.into_data().try_into_vec().unwrap() };
+        for level in [0.25, -0.75, 1.5, 0.7] {
+            let want = numbers(net.step(x.clone(), Tensor::full([b], level, &device), &told));
+            let got = numbers(net.step_at(x.clone(), level, &read));
+            let apart = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5 && want.iter().any(|v| *v != 0.0), "{level}: {apart}");
+        }
+    }
+}
+
+#[test]
 fn masked_text_is_the_text_without_padding() {
     let (mut golden, device) = (Golden::read("unet_base"), Device::flex());
     // The reference has null tokens and a resampler.
