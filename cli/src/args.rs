@@ -238,7 +238,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "world", value_parser = values::data)]
     pub data: Option<Data>,
 
-    /// A named configuration
+    /// A named configuration: small, which comes of how the shipped model was made, or tiny, for a try
     #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "resume"], conflicts_with = "config")]
     pub preset: Option<String>,
 

@@ -89,8 +89,8 @@ export interface Paint {
   /** As large as the picture. An ImageData is painted where it is white and not transparent; a Uint8Array has a byte a
    * pixel, row by row, and is painted from 128 on. It is copied. */
   mask: ImageData | Uint8Array;
-  /** How carefully: `balanced` takes about three times as long as `quick`, `thorough` ten times. `quick` unless said
-   * otherwise. */
+  /** How carefully: `balanced` takes two to three times as long as `quick`, `thorough` four to ten times, the more the more
+   * steps there are. `quick` unless said otherwise. */
   preset?: 'quick' | 'balanced' | 'thorough';
   /** Above 0 and at most 1; below 1 it begins with what is under the mask instead of with noise alone. */
   strength?: number;

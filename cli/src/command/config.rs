@@ -18,7 +18,7 @@ fn text(kind: ConfigKind) -> Result<String> {
     let config = TrainConfig::preset(PRESET).map_err(|e| anyhow!(e))?;
     let (title, text) = match kind {
         ConfigKind::Train => ("A training run: firefall train --config FILE", commented("train", &config, &NOTES)?),
-        ConfigKind::Model => ("A model", commented("model", &config.model, &NOTES)?),
+        ConfigKind::Model => ("A model, the part [model] of a training run", commented("model", &config.model, &NOTES)?),
     };
     Ok(format!("# {title}. \"null\" stands for none.\n\n{text}"))
 }
@@ -27,7 +27,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 #[rustfmt::skip]
 const NOTES: [Note; 126] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
-    ("train", "data", "What to learn from: shapes, or a folder of pictures ({ folder = \"path\" }), a.png beside a.txt with a caption a line."),
+    ("train", "data", "What to learn from: shapes, digits, { mnist = \"path\" }, or { folder = \"path\" }, a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
     ("train", "reading", "What the text encoder learns before the first stage: to tell from its vectors alone what a caption says."),
     ("train", "checkpoint_every", "Steps between checkpoints."),

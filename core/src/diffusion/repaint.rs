@@ -33,9 +33,9 @@ pub(crate) enum Move {
 impl Resampling {
     /// Never back: as dear as a picture without anything known.
     pub const QUICK: Self = Self { jump: 1, repeats: 1 };
-    /// About three times as dear.
+    /// Up to three times as dear: the nearer to it, the more steps there are.
     pub const BALANCED: Self = Self { jump: 4, repeats: 3 };
-    /// About ten times as dear, as in the paper.
+    /// Up to ten times as dear, as in the paper.
     pub const THOROUGH: Self = Self { jump: 10, repeats: 10 };
     /// The names a user can type, with what they stand for.
     pub const PRESETS: [(&'static str, Self); 3] =
