@@ -80,6 +80,15 @@ fn folders_are_worked_through_with_masks_of_the_same_name() {
         std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["x-2.png", "x.png", "y-2.png", "y.png"]);
+    // A result takes the place of another file if that is asked for, but never that of another result.
+    for folder in [path("in"), masks.clone()] {
+        std::fs::copy(folder.join("x.png"), folder.join("y-2.png")).unwrap();
+    }
+    let (code, said) = run("inpaint", &[&path("in")], &[&more.concat()[..], &["--force"]].concat());
+    assert!(code == 1 && said.contains("y-2.png would be the result of two pictures"), "{said}");
+    for folder in [path("in"), masks.clone()] {
+        std::fs::remove_file(folder.join("y-2.png")).unwrap();
+    }
     std::fs::remove_file(masks.join("y.png")).unwrap();
     let (code, said) = run("inpaint", &[&path("in")], &more.concat());
     assert!(code == 1 && said.contains("y.png has no mask"), "{said}");

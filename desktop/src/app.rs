@@ -9,7 +9,6 @@ use eframe::egui::{self, CentralPanel, Color32, Context, Frame, Panel, ScrollAre
 use firefall_cli::device::DeviceChoice;
 use firefall_cli::outcome::say;
 use firefall_core::image::Picture;
-use firefall_core::png::Origin;
 
 use crate::canvas::{Hand, View};
 use crate::document::{Autosaver, Document, Journal};
@@ -79,8 +78,6 @@ pub struct App {
     /// Pixels by which the picture is to be extended: at the left, the right, the top and the bottom.
     pub(crate) margins: [usize; 4],
     pub(crate) frames: Frames,
-    /// How the accepted picture was made.
-    pub(crate) origin: Origin,
     side: Side,
     autosaver: Option<Autosaver>,
     /// What the journal has: the document's revision and the wishes.
@@ -120,7 +117,6 @@ impl App {
             is_editing: false,
             margins: [0; 4],
             frames: Frames::default(),
-            origin: Origin::default(),
             side: Side::History,
             autosaver: None,
             kept: (0, Wishes::default()),
@@ -232,6 +228,10 @@ impl App {
         match told {
             Told::Opened { device, about } => {
                 self.log(&format!("ready on {device}"));
+                if self.about.is_none() {
+                    // A picture may have been there before any model.
+                    self.wishes.leave_to_model(self.document.origin(), &about.config);
+                }
                 (self.device, self.about) = (device, Some(about));
             }
             Told::NotOpened(why) | Told::Notice(why) => self.notify(&why),

@@ -18,7 +18,8 @@ pub(crate) struct Gallery {
     folder: PathBuf,
     /// The newest first.
     pub(crate) entries: Vec<PathBuf>,
-    thumbnails: HashMap<PathBuf, Option<TextureHandle>>,
+    /// Of the pictures that were looked at; nothing in place of those that are not made yet, or cannot be.
+    pub(crate) thumbnails: HashMap<PathBuf, Option<TextureHandle>>,
 }
 
 impl Gallery {
@@ -54,14 +55,17 @@ impl Gallery {
         Ok(())
     }
 
-    /// The thumbnail of a picture; asks for it the first time.
-    pub(crate) fn thumbnail(&mut self, path: &Path, errands: &Errands) -> Option<TextureHandle> {
-        if let Some(known) = self.thumbnails.get(path) {
-            return known.clone();
+    /// The thumbnail of a picture, once it is there.
+    pub(crate) fn thumbnail(&self, path: &Path) -> Option<TextureHandle> {
+        self.thumbnails.get(path).cloned().flatten()
+    }
+
+    /// Asks for the thumbnail of a picture that is in sight, once; where enough are under way, another frame asks
+    /// again.
+    pub(crate) fn ask(&mut self, path: PathBuf, errands: &Errands) {
+        if !self.thumbnails.contains_key(&path) && errands.thumbnail(path.clone()) {
+            self.thumbnails.insert(path, None);
         }
-        self.thumbnails.insert(path.to_owned(), None);
-        errands.thumbnail(path.to_owned());
-        None
     }
 
     pub(crate) fn keep_thumbnail(&mut self, ctx: &Context, path: PathBuf, picture: &Picture) {

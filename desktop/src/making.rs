@@ -67,6 +67,8 @@ pub(crate) struct Making {
     is_asking: bool,
     /// Patches up to this number show what is gone.
     gone: u64,
+    /// The first seed of the batch that came to its end or was stopped last, and how many pictures it had.
+    pub(crate) last: Option<(u64, usize)>,
 }
 
 impl Making {
@@ -145,7 +147,9 @@ impl Making {
             }
             Event::Done { pictures } => {
                 self.per_call = run.per_call().or(self.per_call);
-                let origins = self.run.take()?.origins;
+                let run = self.run.take()?;
+                self.last = run.seeds().or(self.last);
+                let origins = run.origins;
                 self.is_done = true;
                 self.show(ctx, pictures, &origins);
             }
@@ -157,16 +161,18 @@ impl Making {
 
     /// The run of `ticket` is over; its last preview stays and can be accepted. Whether it was this run.
     pub(crate) fn end(&mut self, ticket: u64) -> bool {
-        let ours = self.run.take_if(|run| run.ticket == ticket).is_some();
-        if ours {
+        let ours = self.run.take_if(|run| run.ticket == ticket);
+        if let Some(run) = &ours {
+            self.last = run.seeds().or(self.last);
             self.is_done = !self.variations.is_empty();
             self.job = self.job.take().filter(|_| !self.variations.is_empty());
         }
-        ours
+        ours.is_some()
     }
 
+    /// Shows what was made, unless what it was painted into is gone.
     fn show(&mut self, ctx: &Context, pictures: Vec<Picture>, origins: &[Origin]) {
-        if pictures.is_empty() {
+        if pictures.is_empty() || self.job.is_none() {
             return;
         }
         self.revision += 1;
@@ -188,6 +194,11 @@ impl Making {
 }
 
 impl Run {
+    /// The first seed and how many there are, once it has begun.
+    fn seeds(&self) -> Option<(u64, usize)> {
+        Some((self.origins.first()?.seed?, self.origins.len()))
+    }
+
     fn per_call(&self) -> Option<Duration> {
         let (since, calls) = self.first?;
         let made = self.progress.calls[0].checked_sub(calls).filter(|made| *made > 0)?;
@@ -246,6 +257,38 @@ mod tests {
         assert!(making.waiting().is_some() && making.is_done && making.run.is_none());
         making.discard();
         assert!(making.waiting().is_none());
+    }
+
+    #[test]
+    fn a_step_that_comes_late_fills_nothing() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        making.begin(1, 10);
+        making.began(1, batch());
+        making.discard();
+        let preview = Some(vec![Picture::filled(2, 2, [1; 3])]);
+        making.hear(&ctx, 1, Event::Step { stage: 1, step: 1, steps: 2, preview });
+        assert!(making.variations.is_empty() && making.run.is_some());
+        making.run = None;
+        making.began(1, batch());
+        making.hear(&ctx, 1, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
+        assert!(making.job.is_none() && making.variations.is_empty() && !making.is_done && !making.end(1));
+    }
+
+    #[test]
+    fn the_seeds_of_a_batch_are_known_once_it_is_over() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        making.begin(1, 10);
+        assert!(making.end(1) && making.last.is_none(), "it never began");
+        making.begin(2, 10);
+        making.began(2, batch());
+        assert!(making.last.is_none());
+        making.hear(&ctx, 2, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
+        assert_eq!(making.last, Some((1, 4)));
+        making.last = None;
+        making.begin(3, 10);
+        making.began(3, batch());
+        assert!(making.end(3));
+        assert_eq!(making.last, Some((1, 4)), "stopped");
     }
 
     fn batch() -> Batch {

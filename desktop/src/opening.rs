@@ -74,11 +74,13 @@ impl App {
     fn replace(&mut self, next: Next) {
         let Next { picture, source, origin, .. } = next;
         self.engine.stop();
+        // A step of it that comes late belongs to the picture that goes.
+        self.making.run = None;
         self.making.discard();
         self.hand.let_go(&mut self.document);
-        self.document = Document::new(picture);
-        self.wishes.adopt(&origin);
-        (self.source, self.origin) = (source, origin);
+        self.wishes.adopt(&origin, self.about.as_ref().map(|about| &about.config));
+        self.document = Document::new(picture).with_origin(origin);
+        self.source = source;
         self.view.reset();
         self.kept.0 = u64::MAX;
         let Picture { width, height, .. } = **self.document.picture();
@@ -121,13 +123,18 @@ impl App {
         let stem = self.source.as_ref().and_then(|path| path.file_stem());
         let name = stem
             .map_or_else(|| file_name(&self.wishes.prompt), |stem| format!("{}-painted.png", stem.to_string_lossy()));
-        let purpose = Purpose::Save { layers: self.document.layers(), origin: self.origin.clone() };
+        let purpose = self.saving();
         self.errands.ask(purpose, beside(self.source.as_deref(), &name));
+    }
+
+    /// The picture as it is now, to be saved with how it was made.
+    fn saving(&mut self) -> Purpose {
+        Purpose::Save { layers: self.document.layers(), origin: self.document.origin().clone() }
     }
 
     /// Saves to a place that is known.
     pub fn save_to(&mut self, path: &Path) {
-        let purpose = Purpose::Save { layers: self.document.layers(), origin: self.origin.clone() };
+        let purpose = self.saving();
         self.errands.go(purpose, path.to_owned());
     }
 

@@ -31,12 +31,21 @@ impl App {
         if let Err(why) = asked {
             return self.notify(&why);
         }
+        self.leave_seeds_behind();
         let layers = self.document.layers();
         let order = Order { picture: layers.picture, mask: layers.mask, wishes: self.wishes.clone() };
         let calls = self.calls().unwrap_or_default();
         let ticket = self.engine.make(order);
         self.making.begin(ticket, calls);
         self.notices.clear();
+    }
+
+    /// The seeds of the last batch would make the same pictures again: the next ones come, unless they are locked.
+    fn leave_seeds_behind(&mut self) {
+        let seed = self.wishes.seed;
+        if let Some((_, count)) = self.making.last.filter(|(last, _)| *last == seed && !self.wishes.locked) {
+            self.wishes.seed = seed.wrapping_add(count as u64);
+        }
     }
 
     /// What a batch costs, in calls of the denoisers.
@@ -97,15 +106,15 @@ impl App {
     /// An edit was worked out; that of a variation has its origin.
     pub(crate) fn edited(&mut self, edit: Result<Edit, String>, origin: Option<Origin>) {
         self.is_editing = false;
-        if let Err(why) = edit.and_then(|edit| self.document.take(edit).map_err(|error| format!("{error:#}"))) {
+        let take = |edit| self.document.take_made(edit, origin.clone()).map_err(|error| format!("{error:#}"));
+        if let Err(why) = edit.and_then(take) {
             return self.notify(&why);
         }
         let Some(origin) = origin else { return };
         if let Some(gallery) = &self.gallery {
             let place = gallery.place(origin.prompt.as_deref().unwrap_or_default());
-            self.errands.keep(place, self.document.picture().clone(), origin.clone());
+            self.errands.keep(place, self.document.picture().clone(), origin);
         }
-        self.origin = origin;
         self.making.discard();
         if !self.wishes.locked {
             self.wishes.seed = self.wishes.seed.wrapping_add(self.wishes.count as u64);

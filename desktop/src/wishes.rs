@@ -8,6 +8,7 @@ use firefall_core::diffusion::{Resampling, SamplerKind};
 use firefall_core::image::{Mask, Picture};
 use firefall_core::inpaint::{Blend, Job};
 use firefall_core::png::Origin;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -126,8 +127,8 @@ impl Wishes {
         Self { strength, resampling, blend, cond_scale, count: read.count.clamp(1, MOST), ..read }
     }
 
-    /// Takes over what a saved picture says of itself.
-    pub fn adopt(&mut self, origin: &Origin) {
+    /// Takes over what a saved picture says of itself. What the model of `config` would do by itself is left to it.
+    pub fn adopt(&mut self, origin: &Origin, config: Option<&ModelConfig>) {
         if let Some(prompt) = &origin.prompt {
             self.prompt.clone_from(prompt);
             self.negative = origin.negative.clone().unwrap_or_default();
@@ -135,11 +136,30 @@ impl Wishes {
         if let Some(seed) = origin.seed {
             (self.seed, self.locked) = (seed, true);
         }
-        let stage = origin.settings.as_ref().map_or(&Value::Null, |settings| &settings["stages"][0]);
-        self.steps = stage["steps"].as_u64().and_then(|n| usize::try_from(n).ok()).or(self.steps);
-        self.cond_scale = stage["cond_scale"].as_f64().filter(|w| w.is_finite()).or(self.cond_scale);
-        let sampler = stage["sampler"].as_str().filter(|name| SamplerKind::from_name(name).is_ok());
-        self.sampler = sampler.map(str::to_owned).or_else(|| self.sampler.take());
+        let Some(settings) = &origin.settings else { return };
+        let said = Said::of(settings);
+        self.steps = said.steps.or(self.steps);
+        self.cond_scale = said.cond_scale.or(self.cond_scale);
+        self.sampler = said.sampler.or_else(|| self.sampler.take());
+        self.resampling = said.resampling.or(self.resampling);
+        let inpaint = &settings["inpaint"];
+        self.strength = inpaint["strength"].as_f64().filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(self.strength);
+        let blend = read::<Blend>(&inpaint["blend"]).filter(|blend| blend.validate().is_ok());
+        self.blend = blend.unwrap_or(self.blend);
+        if let Some(config) = config {
+            self.leave_to_model(origin, config);
+        }
+    }
+
+    /// Leaves to the model what a picture says where the model would do the same in its first stage: in the others it
+    /// does something else of its own, which a wish would change.
+    pub fn leave_to_model(&mut self, origin: &Origin, config: &ModelConfig) {
+        let (Some(settings), Some(stage)) = (&origin.settings, config.stages.first()) else { return };
+        let (said, own) = (Said::of(settings), &stage.sampling);
+        self.steps = left(self.steps, said.steps.as_ref(), &own.steps);
+        self.cond_scale = left(self.cond_scale, said.cond_scale.as_ref(), &own.cond_scale);
+        self.sampler = left(self.sampler.take(), said.sampler.as_ref(), &own.sampler.name().to_owned());
+        self.resampling = left(self.resampling, said.resampling.as_ref(), &config.resampling());
     }
 
     /// The request, without the picture that is painted in.
@@ -183,6 +203,37 @@ impl Wishes {
             model: Some(hash.to_owned()),
         }
     }
+}
+
+/// What a picture says of settings that a model has of its own, as far as it makes sense.
+struct Said {
+    steps: Option<usize>,
+    cond_scale: Option<f64>,
+    sampler: Option<String>,
+    resampling: Option<Resampling>,
+}
+
+impl Said {
+    fn of(settings: &Value) -> Self {
+        let stage = &settings["stages"][0];
+        let sampler = stage["sampler"].as_str().filter(|name| SamplerKind::from_name(name).is_ok());
+        let resampling = read::<Resampling>(&settings["inpaint"]["resampling"]);
+        Self {
+            steps: stage["steps"].as_u64().and_then(|n| usize::try_from(n).ok()),
+            cond_scale: stage["cond_scale"].as_f64().filter(|w| w.is_finite()),
+            sampler: sampler.map(str::to_owned),
+            resampling: resampling.filter(|resampling| resampling.validate().is_ok()),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+/// A wish, unless a picture said so and the model has the same of its own.
+fn left<T: PartialEq>(wish: Option<T>, said: Option<&T>, own: &T) -> Option<T> {
+    wish.filter(|wish| said != Some(wish) || wish != own)
 }
 
 /// All have the same prompt: one stands for all of them.
@@ -265,11 +316,38 @@ mod tests {
         let mut wishes = Wishes { cond_scale: Some(2.0), ..Wishes::default() };
         let settings = json!({ "stages": [{ "steps": 9, "cond_scale": "x", "sampler": "heun" }] });
         let origin = Origin { prompt: Some("b".into()), seed: Some(4), settings: Some(settings), ..Origin::default() };
-        wishes.adopt(&origin);
+        wishes.adopt(&origin, None);
         assert_eq!((wishes.prompt.as_str(), wishes.seed, wishes.locked, wishes.steps), ("b", 4, true, Some(9)));
         assert_eq!((wishes.cond_scale, wishes.sampler.as_deref()), (Some(2.0), Some("heun")));
-        wishes.adopt(&Origin { settings: Some(json!({ "stages": "none" })), ..Origin::default() });
+        wishes.adopt(&Origin { settings: Some(json!({ "stages": "none" })), ..Origin::default() }, None);
         assert_eq!(wishes.steps, Some(9));
+        let odd = json!({ "resampling": { "jump": 0, "repeats": 1 }, "strength": 7, "blend": { "grow": -1.0 } });
+        wishes.adopt(&Origin { settings: Some(json!({ "inpaint": odd })), ..Origin::default() }, None);
+        assert_eq!((wishes.resampling, wishes.strength, wishes.blend), (None, 1.0, Blend::default()));
+    }
+
+    #[test]
+    fn a_picture_that_is_made_again_is_made_the_same_way() {
+        let mut config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let mut second = config.stages[0].clone();
+        (second.sampling.steps, second.sampling.cond_scale) = (config.stages[0].sampling.steps + 3, 1.5);
+        config.stages.push(second);
+        let blend = Blend { grow: 9.0, ..Blend::default() };
+        let plain = Wishes { prompt: "a star".into(), seed: 5, count: 1, locked: true, ..Wishes::default() };
+        let other = Some(Resampling { jump: 7, repeats: 2 });
+        let set = Wishes { steps: Some(900), strength: 0.5, resampling: other, blend, ..plain.clone() };
+        for wishes in [plain, set] {
+            let origin = wishes.origin(&wishes.request(&config).unwrap(), 0, &config, "hash");
+            let mut again = Wishes { count: 1, ..Wishes::default() };
+            again.adopt(&origin, Some(&config));
+            assert_eq!(again, wishes);
+            // The model may come after the picture.
+            let mut early = Wishes { count: 1, ..Wishes::default() };
+            early.adopt(&origin, None);
+            assert!(early.steps.is_some() && early.resampling.is_some());
+            early.leave_to_model(&origin, &config);
+            assert_eq!(early, wishes);
+        }
     }
 
     #[test]

@@ -12,6 +12,13 @@ const MOST_WORKERS = 4;
 /** The end of a worker, with all that it was doing. */
 class WorkerEnd extends Error {}
 
+/** The end of a worker that was wished for: no fault of its device. */
+class Closed extends WorkerEnd {
+  constructor() {
+    super('The worker was closed.');
+  }
+}
+
 /** @returns {{ ok: false, reason: string, message: string }} */
 const failed = (reason, message) => ({ ok: false, reason, message });
 
@@ -31,6 +38,7 @@ export class FirefallClient {
   #calls = new Map();
   #lastId = 0;
   #loading = null;
+  #followers = new Set();
   #loaded = null;
   #running = null;
   #latest = 0;
@@ -71,15 +79,20 @@ export class FirefallClient {
   /** Loads program and weights, from the browser's storage where they are; does nothing if they are loaded. */
   async load(onProgress = () => {}) {
     if (this.#loaded) return { ok: true, ...this.#loaded };
-    this.#loading ??= this.#load(onProgress).finally(() => (this.#loading = null));
+    // Whoever began the loading may be stopped, while another one waits for it.
+    this.#followers.add(onProgress);
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = null;
+      this.#followers.clear();
+    });
     return this.#loading;
   }
 
-  async #load(onProgress) {
+  async #load() {
     let opening = false;
     const follow = (progress) => {
       opening ||= progress.phase === 'device';
-      onProgress(progress);
+      this.#followers.forEach((tell) => tell(progress));
     };
     try {
       const options = { assets: this.#assets.href, model: this.#model.href, device: this.#asked, why: this.#why };
@@ -88,11 +101,13 @@ export class FirefallClient {
       else this.#drop();
       return answer;
     } catch (end) {
+      // What was closed is gone already, and a new worker may be in its place.
+      if (end instanceof Closed) return cancelled();
       this.#drop();
       if (!opening || this.#asked !== 'auto') return failed('backend_unavailable', end.message);
       // A graphics device that ends its worker already at the start is left for the CPU.
       [this.#asked, this.#why] = ['cpu', `the graphics device does not work: ${end.message.replace(/\.$/, '')}`];
-      return this.#load(onProgress);
+      return this.#load();
     }
   }
 
@@ -108,12 +123,17 @@ export class FirefallClient {
     const before = this.#running;
     before?.stop(superseded());
     const run = { stopped: null, cancels: new Set() };
-    run.stop = (why) => {
-      run.stopped ??= why;
-      run.cancels.forEach((cancel) => cancel());
-    };
+    run.halted = new Promise((resolve) => {
+      run.stop = (why) => {
+        run.stopped ??= why;
+        run.cancels.forEach((cancel) => cancel());
+        resolve(run.stopped);
+      };
+    });
     this.#running = run;
-    run.promise = this.#generate(run, before?.promise, params, onProgress)
+    // Its worker may be in the midst of a step, of which the caller wants to hear no more.
+    const tell = (event) => void (run.stopped || onProgress(event));
+    run.promise = this.#generate(run, before?.promise, params, tell)
       .catch((error) => failed('internal_error', String(error?.message ?? error)))
       .finally(() => {
         if (this.#running === run) this.#running = null;
@@ -143,17 +163,18 @@ export class FirefallClient {
       }
     } finally {
       // Where not even the CPU went on, the next picture may try the graphics device again.
-      if (!this.#loaded) this.#asked = asked;
+      if (!this.#loaded && !this.#loading) this.#asked = asked;
     }
   }
 
   /** One try; `endedOn` is the kind of a device that ended with its worker, or worked no longer. */
   async #attempt(run, { request, paint }, onProgress) {
-    const loaded = await this.load(onProgress);
+    // A load is not broken off, as the next run needs it too, but a run that is stopped need not see its end.
+    const loaded = await Promise.race([this.load(onProgress), run.halted]);
     if (run.stopped || !loaded.ok) return { result: loaded };
     const { device } = loaded;
     const started = performance.now();
-    const workers = device.kind === 'cpu' ? this.#workersFor(request.pictures.length) : [this];
+    const workers = device.kind === 'cpu' ? await this.#workersFor(request.pictures.length) : [this];
     const shares = shared(request.pictures, workers.length);
     const told = together(shares.length, onProgress);
     const answers = shares.map((pictures, i) => workers[i].#share(run, { request: { ...request, pictures }, paint }, told[i]));
@@ -167,6 +188,7 @@ export class FirefallClient {
       const ended = bad.reason === 'device_lost' || (bad.reason === 'not_finite' && device.kind === 'webgpu');
       return { result: bad, endedOn: ended ? device.kind : undefined };
     } catch (end) {
+      if (end instanceof Closed) return { result: cancelled() };
       return { result: failed('device_lost', end.message), endedOn: device.kind };
     } finally {
       // Where one failed, the others have nothing to work for.
@@ -186,12 +208,15 @@ export class FirefallClient {
   }
 
   /** The clients that share so many pictures on the CPU, where each has one thread. */
-  #workersFor(pictures) {
+  async #workersFor(pictures) {
     const most = Math.min(pictures, MOST_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1);
     while (this.#others.length < most - 1) {
       this.#others.push(new FirefallClient({ assets: this.#assets, model: this.#model, device: 'cpu' }));
     }
-    return [this, ...this.#others.slice(0, Math.max(0, most - 1))];
+    const others = this.#others.slice(0, Math.max(0, most - 1));
+    const loaded = await Promise.all(others.map((other) => other.load()));
+    // There may be no memory for one of them; the rest do its part.
+    return [this, ...others.filter((_, i) => loaded[i].ok)];
   }
 
   /** A picture as a PNG file that knows how it was made. */
@@ -209,6 +234,8 @@ export class FirefallClient {
     try {
       return await this.#call(type, { assets: this.#assets.href, ...data });
     } catch (end) {
+      // What was closed is gone already, and a new worker may be in its place.
+      if (end instanceof Closed) return cancelled();
       this.#drop();
       return failed('backend_unavailable', end.message);
     }
@@ -218,7 +245,7 @@ export class FirefallClient {
   async unload() {
     this.#running?.stop(cancelled());
     await this.#running?.promise;
-    this.#drop();
+    await this.#close();
     return { ok: true };
   }
 
@@ -226,8 +253,16 @@ export class FirefallClient {
   async purge() {
     await this.unload();
     const answer = await this.#ask('purge', {});
-    this.#drop();
+    await this.#close();
     return answer;
+  }
+
+  /** Ends the worker because that is wished for. */
+  async #close() {
+    const loading = this.#loading;
+    this.#drop(new Closed());
+    // Its end takes a moment, in which nobody should wait for it in place of a new one.
+    await loading;
   }
 
   #call(type, data, onEvent = () => {}, onStart = () => {}) {
@@ -277,14 +312,14 @@ export class FirefallClient {
     calls.forEach((call) => call.reject(new WorkerEnd(message)));
   }
 
-  #drop() {
-    this.#others.splice(0).forEach((other) => other.#drop());
+  #drop(end = new WorkerEnd('The worker was closed.')) {
+    this.#others.splice(0).forEach((other) => other.#drop(end));
     this.#worker?.terminate();
     this.#worker = null;
     this.#loaded = null;
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    calls.forEach((call) => call.reject(new WorkerEnd('The worker was closed.')));
+    calls.forEach((call) => call.reject(end));
   }
 }
 

@@ -103,7 +103,7 @@ async function patiently(what, work) {
  */
 export async function loadModel(folder, digest, event = () => {}) {
   const store = await openStore();
-  const manifest = await loadManifest(folder, store);
+  const { manifest, fresh } = await loadManifest(folder, store);
   const chunks = manifest.files.flatMap((file) => file.chunks);
   const total = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
   const got = new Map();
@@ -124,6 +124,8 @@ export async function loadModel(folder, digest, event = () => {}) {
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, work));
+  // Not before its last chunk: until then the manifest of the last visit is what works without a network.
+  if (stored && fresh) stored = await keep(store, manifestUrl(folder), fresh);
   if (store) await forgetOthers(store, folder, chunks);
   const files = manifest.files.map(({ name, chunks }) => {
     const parts = chunks.map((chunk) => bodies.get(chunk.sha256));
@@ -132,20 +134,26 @@ export async function loadModel(folder, digest, event = () => {}) {
   return { hash: manifest.hash, stored, files };
 }
 
-/** The manifest from the server, so that a new model is seen; where it cannot be had, the one of the last visit. */
+const manifestUrl = (folder) => new URL('manifest.json', folder);
+
+/** Puts a file into the store; says whether there was room. */
+const keep = (store, url, bytes) => store.put(url.href, new Response(bytes)).then(() => true, () => false);
+
+/**
+ * The manifest from the server, so that a new model is seen; where it cannot be had, the one of the last visit.
+ * `fresh` are its bytes if they are from the server.
+ */
 async function loadManifest(folder, store) {
-  const url = new URL('manifest.json', folder);
+  const url = manifestUrl(folder);
   const fetched = () => fetchWhole(url, undefined, { cache: 'no-cache' });
   const kept = await store?.match(url.href).catch(() => undefined);
   try {
     // With one at hand nobody waits for a server that does not answer.
     const bytes = await (kept ? fetched() : patiently('The list of weights', fetched));
-    const manifest = parseManifest(bytes);
-    await store?.put(url.href, new Response(bytes)).catch(() => {});
-    return manifest;
+    return { manifest: parseManifest(bytes), fresh: bytes };
   } catch (error) {
     if (!kept) throw error;
-    return parseManifest(new Uint8Array(await kept.arrayBuffer()));
+    return { manifest: parseManifest(new Uint8Array(await kept.arrayBuffer())) };
   }
 }
 
@@ -192,7 +200,7 @@ async function loadChunk(folder, chunk, store, digest, progress) {
     throw new Failure(what, { again: true });
   });
   progress(bytes.length);
-  const stored = store ? await store.put(url.href, new Response(bytes)).then(() => true, () => false) : false;
+  const stored = store ? await keep(store, url, bytes) : false;
   return { bytes, stored };
 }
 

@@ -160,6 +160,68 @@ test('unload ends the run and the worker', async () => {
   assert.equal(one.loaded, null);
 });
 
+test('nothing more is told of a run that was stopped or replaced', async () => {
+  // Its worker hears of the end too late.
+  scripts = [(data) => good('cpu')({ ...data, worker: { cancelled: new Set() } })];
+  const one = client();
+  const told = [];
+  const first = one.generate({ prompt: 'a' }, () => (told.push('a'), first.abort()));
+  assert.equal((await first.promise).reason, 'cancelled');
+  let third;
+  const second = one.generate({ prompt: 'b' }, () => {
+    told.push('b');
+    third = one.generate({ prompt: 'c' }, () => told.push('c'));
+  });
+  assert.equal((await second.promise).reason, 'superseded');
+  assert.equal((await third.promise).ok, true);
+  assert.deepEqual(told, ['a', 'b', 'c', 'c', 'c']);
+});
+
+test('a run that replaces another while the model loads hears of the loading', async () => {
+  scripts = [
+    async (data) => {
+      if (data.type === 'load') await tick();
+      if (data.type === 'load') data.say({ id: data.id, event: { phase: 'weights', got: 1, total: 2 } });
+      return good('cpu')(data);
+    },
+  ];
+  const one = client();
+  const told = [];
+  const runs = ['a', 'b'].map((prompt) => one.generate({ prompt }, ({ phase }) => phase === 'weights' && told.push(prompt)));
+  await Promise.all(runs.map(({ promise }) => promise));
+  assert.deepEqual([...new Set(told)], ['b']);
+});
+
+test('a run that is stopped while the model loads ends at once', async () => {
+  scripts = [() => {}];
+  const one = client();
+  const run = one.generate({ prompt: 'a' });
+  await tick();
+  run.abort();
+  assert.equal((await run.promise).reason, 'cancelled');
+  await one.unload();
+});
+
+test('unload while the model loads is no fault of the device', async () => {
+  scripts = [({ id, say }) => say({ id, event: { phase: 'device' } }), good('webgpu')];
+  const one = client();
+  let loading;
+  await new Promise((resolve) => {
+    loading = one.load(resolve);
+  });
+  await one.unload();
+  assert.equal((await loading).reason, 'cancelled');
+  assert.equal(started, 1);
+  assert.equal((await one.load()).device.kind, 'webgpu');
+});
+
+test('a worker that cannot load leaves its part to the others', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 3 }, configurable: true });
+  scripts = [good('cpu'), ({ say }) => say({ fatal: 'No memory.' }), good('cpu')];
+  const result = await client().generate({ prompt: 'a', seed: 5, count: 4 }).promise;
+  assert.deepEqual([result.ok, result.images, started], [true, [5, 6, 7, 8], 3]);
+});
+
 test('on the CPU several workers share the pictures and tell one story', async () => {
   Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 3 }, configurable: true });
   const events = [];

@@ -134,6 +134,35 @@ test('a run stops within a step, and the page works on', async () => {
   await page.context().close();
 });
 
+test('a run that is stopped brings back the picture before it, and the focus stays where it was', async () => {
+  const page = await visit('?device=cpu');
+  assert.match((await make(page, 'a red circle')).status, /^Done/);
+  const before = await pixels(page);
+  await page.click('#settings summary');
+  await page.locator('#stages input').first().fill('1000');
+  const focused = () => page.evaluate(() => document.activeElement.id);
+  await page.press('#again', 'Enter');
+  await page.waitForFunction(() => /step [1-9]/.test(document.getElementById('status').textContent));
+  assert.equal(await focused(), 'stop');
+  await page.keyboard.press('Enter');
+  assert.equal((await outcome(page, 5000)).status, 'Stopped.');
+  assert.equal(await focused(), 'again');
+  assert.deepEqual(await pixels(page), before);
+  assert.ok(await page.isVisible('#save'));
+  await page.context().close();
+});
+
+test('a field that says nothing of use is shown, also in the closed fold', async () => {
+  const page = await visit('?device=cpu');
+  await page.evaluate(() => (document.getElementById('count').value = '99'));
+  await page.fill('#prompt', 'a red circle');
+  await page.press('#prompt', 'Enter');
+  await page.waitForFunction(() => /^Pictures must be/.test(document.getElementById('trouble').textContent));
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'count');
+  assert.ok(await page.isVisible('#count'));
+  await page.context().close();
+});
+
 test('the latest prompt wins', async () => {
   const page = await atWork();
   await page.click('#reset');
@@ -158,6 +187,19 @@ test('typing works while the weights are on their way', async () => {
   const { status, trouble } = await outcome(page);
   assert.match(status, /^Done/, trouble);
   server.fault = null;
+  await page.context().close();
+});
+
+test('a link leaves alone what was typed while the weights were on their way', async () => {
+  server.fault = async (file) => {
+    if (file.endsWith('.bin')) await new Promise((resolve) => setTimeout(resolve, 400));
+    return false;
+  };
+  const page = await open(browser, `${server.url}?device=cpu#v=1&prompt=a%20blue%20star&seed=9`);
+  await page.keyboard.type('a red circle');
+  await ready(page);
+  server.fault = null;
+  assert.deepEqual([await page.inputValue('#prompt'), await page.inputValue('#seed')], ['a red circle', '9']);
   await page.context().close();
 });
 
@@ -225,6 +267,35 @@ test('a saved picture knows how it was made, and brings that back when it is dro
 
   await drop('b.png', Buffer.from('no picture').toString('base64'));
   await other.waitForFunction(() => /b\.png: .*not a PNG/i.test(document.getElementById('trouble').textContent));
+  await page.context().close();
+  await other.context().close();
+});
+
+test('a picture is opened without a mouse, and text can be dragged', async () => {
+  const page = await visit('?device=cpu');
+  await page.click('#settings summary');
+  await page.fill('#seed', '5');
+  assert.match((await make(page, 'a red circle')).status, /seed 5/);
+  const [file, picture] = [await saved(page), await pixels(page)];
+
+  const other = await visit('?device=cpu');
+  await other.click('#settings summary');
+  for (let times = 0; times < 2; times++) {
+    const [chooser] = await Promise.all([other.waitForEvent('filechooser'), other.press('#open', 'Enter')]);
+    await chooser.setFiles(file);
+    await other.waitForFunction(() => document.getElementById('seed').value === '5');
+    assert.match(await other.textContent('#status'), /^The settings of .*\.png are in the form\./);
+    assert.equal(await other.inputValue('#prompt'), 'a red circle');
+    assert.deepEqual((await pixels(other)).data, picture.data);
+    await other.fill('#seed', '6');
+  }
+  const free = await other.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData('text/plain', 'a red circle');
+    const drag = (type) => document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+    return drag('dragover') && drag('drop');
+  });
+  assert.ok(free);
   await page.context().close();
   await other.context().close();
 });

@@ -82,6 +82,15 @@ test('offline, or behind a page that asks to sign in, the last visit is enough',
   whole(await load());
 });
 
+test('an update that breaks off leaves the model of the last visit', async () => {
+  await load();
+  const next = { ...model.manifest, files: [{ name: 'model.json', chunks: [{ sha256: 'a'.repeat(64), bytes: 5 }] }] };
+  server.fault = async (path, response) => path.endsWith('manifest.json') && (response.writeHead(200).end(JSON.stringify(next)), true);
+  await assert.rejects(load(), { name: 'download_failed', message: /the server answered 404/ });
+  server.fault = async (path, response) => (response.destroy(), true);
+  whole(await load());
+});
+
 test('a fault that passes is healed', async () => {
   const faults = [
     (response) => response.writeHead(503).end(),

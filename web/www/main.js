@@ -43,6 +43,10 @@ const history = new History(at('history-section'), at('history'), restore);
 /** What the pictures on the page were made of, with `file` where one was dropped; null before the first. */
 let shown = null;
 let abort = null;
+/** What the client had loaded when the page last showed it; null before the first time. */
+let known = null;
+/** The file that is being opened; null once a run came after it. */
+let opening = null;
 
 prompt.maxLength = MAX_PROMPT;
 for (const example of EXAMPLES) {
@@ -58,7 +62,7 @@ form.onsubmit = (event) => {
   event.preventDefault();
   generate();
 };
-at('stop').onclick = () => abort?.();
+at('stop').onclick = stop;
 at('again').onclick = () => {
   settings.freshSeed();
   generate(brush.on ? brush.wish() : shown.paint);
@@ -68,25 +72,40 @@ at('save').onclick = save;
 at('share').onclick = share;
 at('forget').onclick = forget;
 addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && abort) abort();
+  if (event.key === 'Escape') stop();
 });
-addEventListener('hashchange', openLink);
+addEventListener('hashchange', () => openLink());
 listenForFiles();
 load();
 
 async function load() {
   const loaded = await client.load((progress) => status.loading(progress));
+  // Whoever closed the client says so.
+  if (loaded.reason === 'cancelled') return undefined;
   if (!loaded.ok) {
     at('device').textContent = '';
     return status.fail(loaded.message, { retry: load });
   }
-  settings.show(loaded.model);
-  at('device').textContent = deviceLine(loaded.device);
-  at('model').textContent = `Model ${loaded.model.name}, ${loaded.model.hash.slice(0, 16)}. ${loaded.model.licence}`;
+  modelReady(client.loaded);
+  // The status line is that of a run, where there is one.
+  if (abort) return undefined;
   if (!loaded.stored) status.note('This browser does not keep the weights; they will be loaded again next time.');
   else status.ready();
-  openLink();
   return undefined;
+}
+
+/** Shows what was loaded, once, whether the page or a run had asked for it. */
+function modelReady(loaded) {
+  if (!loaded || loaded === known) return;
+  const before = known;
+  known = loaded;
+  at('device').textContent = deviceLine(loaded.device);
+  // Where the same model was only loaded again, its fields keep what is in them.
+  if (before?.model.hash !== loaded.model.hash) {
+    settings.show(loaded.model);
+    at('model').textContent = `Model ${loaded.model.name}, ${loaded.model.hash.slice(0, 16)}. ${loaded.model.licence}`;
+  }
+  if (!before) openLink(prompt.value.trim() ? prompt.value : undefined);
 }
 
 function deviceLine({ kind, name, why }) {
@@ -101,19 +120,28 @@ async function generate(paint = brush.on ? brush.wish() : undefined) {
     return;
   }
   const wish = { ...settings.wish(), prompt: prompt.value, paint };
-  const problem = paint?.problem ?? wish.problem;
-  if (problem) return void status.fail(problem);
+  const { problem, field } = paint?.problem ? paint : wish;
+  if (problem) {
+    status.fail(problem);
+    if (field) settings.point(field);
+    return;
+  }
   status.begin();
-  const run = client.generate(paramsOf(wish), (progress) => follow(progress, wish));
+  opening = null;
+  const run = client.generate(paramsOf(wish), (progress) => {
+    // Of what gave way to a later prompt or to a file, nothing is shown any more.
+    if (abort === run.abort) follow(progress, wish);
+  });
   abort = run.abort;
   pictures.begin(wish.count, wish, paint?.image);
   arrange();
   const result = await run.promise;
+  modelReady(client.loaded);
   // A later prompt has the page now.
   if (abort !== run.abort) return;
   abort = null;
   if (!result.ok) {
-    if (paint) pictures.back();
+    pictures.back();
     arrange();
     if (result.reason === 'cancelled') status.note('Stopped.');
     else status.fail(result.message);
@@ -135,9 +163,17 @@ function paramsOf({ prompt, negative, seed, count, stages, stopAfter, paint }) {
   return { prompt, negative: negative || undefined, seed, count, stages, stopAfter: stopAfter ?? undefined, paint, previews };
 }
 
+/** Says at once that it was heard: the run ends with its next step, which may take a while. */
+function stop() {
+  if (!abort) return;
+  status.note('Stopping…');
+  abort();
+}
+
 /** Shows what can be used now. */
 function arrange() {
   const running = abort !== null;
+  const focused = document.activeElement;
   at('stop').hidden = !running;
   at('actions').hidden = running || !pictures.finished;
   for (const id of ['save', 'share', 'again']) at(id).hidden = Boolean(shown?.file);
@@ -145,6 +181,15 @@ function arrange() {
   at('pictures').hidden = brush.on && !running;
   at('go').textContent = brush.on ? 'Paint it' : 'Make it';
   at('over').setAttribute('aria-pressed', String(brush.on));
+  refocus(focused);
+}
+
+/** From a button that has just gone to the one in its place; else the next Tab would begin at the top of the page. */
+function refocus(focused) {
+  // The picture stays in view, also where the button is far from it.
+  const focus = (id) => at(id).focus({ preventScroll: true });
+  if (at('actions').hidden && at('actions').contains(focused)) focus(abort ? 'stop' : 'go');
+  else if (at('stop').hidden && focused === at('stop')) focus(at('actions').hidden || at('again').hidden ? 'go' : 'again');
 }
 
 /** To the brush and back to whole pictures. */
@@ -158,6 +203,7 @@ function paintOver() {
 }
 
 function follow(progress, wish) {
+  modelReady(client.loaded);
   if (progress.phase === 'recovering') status.note(`${progress.message} Trying again.`);
   if (progress.phase === 'warning') status.warn(progress.message);
   if (progress.images?.length) pictures.preview(progress.images);
@@ -170,10 +216,11 @@ function restore(wish) {
   settings.restore(wish);
 }
 
-function openLink() {
+/** Puts into the form what the address asks for, but for the prompt where one was `typed` while the model was on its way. */
+function openLink(typed) {
   const link = fromFragment(location.hash, client.loaded?.model.samplers ?? []);
   if (!link || !client.loaded) return;
-  restore(link.wish);
+  restore({ ...link.wish, prompt: typed ?? link.wish.prompt });
   const other = link.wish.model && !client.loaded.model.hash.startsWith(link.wish.model);
   const notes = other ? ['The link was made with another model; its picture will differ.'] : [];
   const all = [...notes, ...link.refused];
@@ -222,31 +269,46 @@ async function forget() {
 }
 
 function listenForFiles() {
-  const stop = (event) => event.preventDefault();
+  at('open').onclick = () => at('file').click();
+  at('file').onchange = async () => {
+    const [file] = at('file').files;
+    // So that the same file can be opened again.
+    at('file').value = '';
+    if (file) await openFile(file);
+  };
+  // Text may be dragged into the prompt as anywhere else.
+  const hasFiles = (event) => event.dataTransfer?.types.includes('Files') ?? false;
   addEventListener('dragover', (event) => {
-    stop(event);
+    if (!hasFiles(event)) return;
+    event.preventDefault();
     document.body.classList.add('dropping');
   });
   addEventListener('dragleave', () => document.body.classList.remove('dropping'));
   addEventListener('drop', async (event) => {
-    stop(event);
     document.body.classList.remove('dropping');
-    const file = event.dataTransfer?.files[0];
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    const file = event.dataTransfer.files[0];
     if (file) await openFile(file);
   });
 }
 
 async function openFile(file) {
   if (file.size > 64 << 20) return status.fail(`${file.name} is larger than 64 MiB.`);
+  opening = file;
   const image = await decoded(file, MAX_SIDE);
   const result = await client.read(await file.arrayBuffer());
+  if (opening !== file) return undefined;
   if (!result.ok && !image) return status.fail(`${file.name}: ${result.message}`);
-  const notes = [];
   const { origin } = result.ok ? result : { origin: {} };
+  if (image) showFile(file.name, image);
+  // Before there is a model its settings have no fields.
+  if (origin.prompt && !known) await load();
+  if (opening !== file) return undefined;
+  const notes = [];
   if (origin.prompt) notes.push(`The settings of ${file.name} are in the form.`, ...restoreOrigin(origin));
   else notes.push(`${file.name} does not say how it was made.`);
   if (!image) notes.push(`It has no picture that can be shown here, or one of more than ${MAX_SIDE} pixels a side.`);
-  else showFile(file.name, image);
   return origin.prompt || image ? status.note(notes.join(' ')) : status.fail(notes.join(' '));
 }
 
@@ -264,8 +326,11 @@ function restoreOrigin(origin) {
 
 /** A picture from elsewhere, to be painted over; what is being made gives way. */
 function showFile(name, image) {
-  abort?.();
-  abort = null;
+  if (abort) {
+    abort();
+    abort = null;
+    status.note('');
+  }
   brush.close();
   shown = { file: name };
   pictures.show([image], [name]);

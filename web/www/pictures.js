@@ -2,6 +2,8 @@
 
 /** A thumbnail is seen small; the side of a larger picture's, pixels. */
 const THUMBNAIL = 256;
+/** The name of the place where pictures will be. */
+const EMPTY = 'Nothing yet';
 
 export class Pictures {
   #root;
@@ -13,7 +15,7 @@ export class Pictures {
   constructor(root) {
     this.#root = root;
     // Something to look at before the first picture, so that nothing jumps.
-    root.append(canvasOf('Nothing yet'));
+    root.append(canvasOf(EMPTY));
   }
 
   /** Whether what is on show is whole and can be saved or painted over. */
@@ -51,14 +53,15 @@ export class Pictures {
     this.back();
   }
 
-  /** The last whole pictures again. */
+  /** The last whole pictures again, or as at the start where there are none. */
   back() {
-    this.#finished = true;
+    this.#finished = this.#images.length > 0;
+    if (!this.#finished) return this.#put([EMPTY]);
     this.#put(this.#labels);
     this.preview(this.#images);
-    if (this.#images.length === 1) return;
+    if (this.#images.length === 1) return undefined;
     [...this.#root.children].forEach((canvas, i) => this.#choosable(canvas, i));
-    this.#select(this.#selected);
+    return this.#select(this.#selected);
   }
 
   #put(labels) {

@@ -30,22 +30,23 @@ export class Settings {
     at('stages').replaceChildren(...this.#fields.map((fields, i) => fieldset(names[i], fields)));
   }
 
-  /** What is asked; `problem` is a sentence about a field that says nothing of use. The seed is drawn anew if it may. */
+  /** What is asked; `problem` is a sentence about `field`, which says nothing of use. The seed is drawn anew if it may. */
   wish() {
     if (!at('lock').checked && this.#used === at('seed').value) this.freshSeed();
     const seed = whole(at('seed').value.trim(), 0, MAX_SEED);
     const count = whole(at('count').value, 1, MAX_COUNT);
     const wish = { ...emptyWish(), negative: at('negative').value.trim(), seed, count };
+    const refuse = (field, problem) => Object.assign(wish, { field, problem });
     wish.stopAfter = Number(at('size').value) < this.#stages.length ? Number(at('size').value) : null;
-    if (seed === undefined) wish.problem = `The seed must be a whole number from 0 to ${MAX_SEED}.`;
-    if (count === undefined) wish.problem = `Pictures must be from 1 to ${MAX_COUNT}.`;
+    if (seed === undefined) refuse(at('seed'), `The seed must be a whole number from 0 to ${MAX_SEED}.`);
+    if (count === undefined) refuse(at('count'), `Pictures must be from 1 to ${MAX_COUNT}.`);
     wish.stages = this.#fields.map(({ steps, scale, sampler }, i) => {
       const asked = {};
       const stage = this.#stages[i];
       const number = whole(steps.value, 1, 1000);
       const guidance = decimal(scale.value, -100, 100);
-      if (number === undefined) wish.problem = 'Steps must be from 1 to 1000.';
-      if (guidance === undefined) wish.problem = 'Guidance must be a number from -100 to 100.';
+      if (number === undefined) refuse(steps, 'Steps must be from 1 to 1000.');
+      if (guidance === undefined) refuse(scale, 'Guidance must be a number from -100 to 100.');
       if (number !== stage.steps) asked.steps = number;
       if (guidance !== stage.condScale) asked.cond_scale = guidance;
       if (sampler.value !== stage.sampler) asked.sampler = sampler.value;
@@ -57,6 +58,12 @@ export class Settings {
     return wish;
   }
   #used = null;
+
+  /** Leads to a field that says nothing of use, which may be in the closed fold. */
+  point(field) {
+    at('settings').open = true;
+    field.focus();
+  }
 
   restore(wish) {
     if (wish.seed === null) this.freshSeed();
@@ -98,7 +105,7 @@ function fieldsOf(stage, samplers) {
   sampler.value = stage.sampler;
   return {
     steps: input({ type: 'number', min: '1', max: '1000', value: String(stage.steps) }),
-    scale: input({ type: 'number', min: '-100', max: '100', step: '0.1', value: String(stage.condScale) }),
+    scale: input({ type: 'number', min: '-100', max: '100', step: 'any', value: String(stage.condScale) }),
     sampler,
   };
 }

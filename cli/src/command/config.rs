@@ -18,7 +18,9 @@ fn text(kind: ConfigKind) -> Result<String> {
     let config = TrainConfig::preset(PRESET).map_err(|e| anyhow!(e))?;
     let (title, text) = match kind {
         ConfigKind::Train => ("A training run: firefall train --config FILE", commented("train", &config, &NOTES)?),
-        ConfigKind::Model => ("A model, the part [model] of a training run", commented("model", &config.model, &NOTES)?),
+        ConfigKind::Model => {
+            ("A model, the part [model] of a training run", commented("model", &config.model, &NOTES)?)
+        }
     };
     Ok(format!("# {title}. \"null\" stands for none.\n\n{text}"))
 }

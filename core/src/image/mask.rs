@@ -116,12 +116,13 @@ impl Mask {
 /// `min over q of (p - q)² + f(q)` for every `p`: the lower envelope of parabolas.
 fn envelope(f: &[f32]) -> Vec<f32> {
     // Parabolas of the envelope by their place, each with where it begins.
-    let mut parts: Vec<(usize, f32)> = Vec::new();
+    // Squares of places beyond 4096 are no exact numbers of 24 bits.
+    let mut parts: Vec<(usize, f64)> = Vec::new();
     for (q, height) in f.iter().enumerate().filter(|(_, v)| v.is_finite()) {
         let from = loop {
-            let Some(&(p, begins)) = parts.last() else { break f32::NEG_INFINITY };
-            let (p2, q2) = ((p * p) as f32, (q * q) as f32);
-            let meets = ((height + q2) - (f[p] + p2)) / (2 * (q - p)) as f32;
+            let Some(&(p, begins)) = parts.last() else { break f64::NEG_INFINITY };
+            let at = |place: usize, height: f32| f64::from(height) + (place * place) as f64;
+            let meets = (at(q, *height) - at(p, f[p])) / (2 * (q - p)) as f64;
             if meets > begins {
                 break meets;
             }
@@ -135,7 +136,7 @@ fn envelope(f: &[f32]) -> Vec<f32> {
     let mut part = 0;
     (0..f.len())
         .map(|p| {
-            while parts.get(part + 1).is_some_and(|(_, begins)| *begins <= p as f32) {
+            while parts.get(part + 1).is_some_and(|(_, begins)| *begins <= p as f64) {
                 part += 1;
             }
             let q = parts[part].0;
@@ -164,6 +165,16 @@ mod tests {
         };
         let want = (0..width * height).map(|i| to(i % width, i / width)).collect();
         (mask, want)
+    }
+
+    #[test]
+    fn what_is_painted_is_no_way_off_however_wide_the_picture() {
+        let width = 9000;
+        let mut mask = Mask::filled(width, 1, 255);
+        assert!(mask.distances(|v| v >= 128).iter().all(|d| *d == 0.0));
+        mask.alpha[4500..].fill(0);
+        let distances = mask.distances(|v| v >= 128);
+        assert_eq!([distances[4499], distances[4500], distances[8999]], [0.0, 1.0, 4500.0]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) fn over(
     patch
 }
 
-/// By how much the picture is brighter than what is painted, where both show the same: outside the mask. A median, so
+/// By how much the picture is brighter than what is painted, where both show the same: beyond what the model was to paint,
+/// and 0 where that is nothing. A median, so
 /// that an edge which lies a pixel off does not count.
 fn offset(picture: &Picture, mask: &Mask, painted: &Picture, pairs: &[(usize, usize)]) -> [f32; 3] {
     let outside: Vec<(usize, usize)> = pairs.iter().copied().filter(|(to, _)| mask.alpha[*to] == 0).collect();
@@ -139,6 +140,20 @@ mod tests {
         assert_eq!(finished(blend), picture);
         let other = finished(Blend { match_colour: false, ..blend });
         assert_eq!(other.pixel(32, 32), [90, 160, 200]);
+    }
+
+    /// A frame that is narrower than the mask grows by: all of it was painted anew.
+    #[test]
+    fn where_nothing_is_known_no_colours_are_matched() {
+        let picture = Picture::filled(32, 32, [250; 3]);
+        let mut mask = Mask::filled(32, 32, 0);
+        (0..32 * 32)
+            .filter(|i| (2..30).contains(&(i % 32)) && (2..30).contains(&(i / 32)))
+            .for_each(|i| mask.alpha[i] = 255);
+        let region = Region { left: 0, top: 0, side: 32 };
+        let blend = Blend { feather: Some(0.0), ..Blend::default() };
+        let result = Job::over(picture, mask, blend, region).finish(&Picture::filled(16, 16, [10; 3]));
+        assert_eq!(result.pixel(16, 16), [10; 3]);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub enum InpaintError {
 #[derive(Debug, Clone)]
 pub struct Job {
     picture: Picture,
-    mask: Mask,
+    /// What the model is to paint: what is blended over too, so that nothing of the old shows through.
+    painted: Mask,
     region: Region,
     blend: Blend,
     /// The share of what is painted in every pixel.
@@ -62,8 +63,8 @@ impl Job {
     }
 
     fn over(picture: Picture, mask: Mask, blend: Blend, region: Region) -> Self {
-        let weights = blend.weights(&mask, region);
-        Self { picture, mask, region, blend, weights }
+        let (painted, weights) = (mask.grown(blend.grow), blend.weights(&mask, region));
+        Self { picture, painted, region, blend, weights }
     }
 
     /// The square that the model works on.
@@ -76,11 +77,9 @@ impl Job {
     #[must_use]
     pub fn canvas(&self, config: &ModelConfig, resampling: Resampling, strength: f64) -> Canvas {
         let side = config.size();
-        // What is blended over is painted too, so that nothing of the old shows through.
-        let mask = self.mask.grown(self.blend.grow);
         Canvas {
             picture: resized(&self.region.crop(&self.picture), side, side),
-            mask: Some(resized_mask(&self.region.crop_mask(&mask), side, side)),
+            mask: Some(resized_mask(&self.region.crop_mask(&self.painted), side, side)),
             strength,
             resampling,
         }
@@ -96,7 +95,7 @@ impl Job {
     #[must_use]
     pub fn patch(&self, painted: &Picture) -> Picture {
         let side = self.region.side;
-        let masks = [&self.mask, &self.weights];
+        let masks = [&self.painted, &self.weights];
         blend::over(&self.picture, masks, self.region, &resized(painted, side, side), self.blend.match_colour)
     }
 

@@ -192,6 +192,9 @@ impl StageTraining {
                 let size = stage.size;
                 return Err(format!("crop is {crop}; it must be a multiple of {multiple} up to {size}"));
             }
+            if crop < stage.size && stage.unet.coordinates {
+                return Err(format!("crop is {crop}; a network with coordinates must see whole pictures"));
+            }
         }
         if self.phases.is_empty() {
             return Err("phases is empty".into());

@@ -322,7 +322,7 @@ impl TrainRun {
             let stage = self.done.len();
             let trainer = self.trainer(stage)?;
             // A stage that began with a model's weights may keep them.
-            let kept = trainer.step == 0 && self.folder.has_checkpoint(stage);
+            let kept = trainer.step == 0 && self.folder.has_checkpoint(stage) && begin::is_noted(&self.folder)?;
             if trainer.step < self.config.stages[stage].steps && !kept {
                 return Err(TrainError::Order { stage: index + 1 });
             }

@@ -85,14 +85,10 @@ impl Hand {
         });
         let rect = response.rect;
         self.navigate(ui, &response, view);
-        let pans =
-            ui.input(|input| input.key_down(Key::Space)) || ui.input(|i| i.pointer.button_down(PointerButton::Middle));
+        let pans = pans(ui, &response);
         if pans {
-            view.pan(
-                ui.input(
-                    |input| if input.pointer.is_decidedly_dragging() { input.pointer.delta() } else { Vec2::ZERO },
-                ),
-            );
+            let is_dragged = response.dragged() || response.drag_stopped();
+            view.pan(if is_dragged { ui.input(|input| input.pointer.delta()) } else { Vec2::ZERO });
             self.finish(document);
         } else if !is_held {
             self.paint(ui, &response, view, document);
@@ -205,6 +201,17 @@ impl Hand {
             }
         }
     }
+}
+
+/// Whether the pointer moves the picture: with the middle button, or with Space where no field has it. A drag that
+/// began elsewhere is none of the canvas.
+fn pans(ui: &Ui, response: &Response) -> bool {
+    let is_free = ui.memory(|memory| memory.focused().is_none_or(|id| id == response.id));
+    let (space, middle, is_down) = ui.input(|input| {
+        let pointer = &input.pointer;
+        (input.key_down(Key::Space), pointer.button_down(PointerButton::Middle), pointer.any_down())
+    });
+    (middle || (space && is_free)) && (!is_down || response.is_pointer_button_down_on())
 }
 
 /// The brush in its true size, seen on every colour.

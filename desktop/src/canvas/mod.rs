@@ -101,7 +101,11 @@ impl View {
         self.keep_in_sight();
     }
 
+    /// Moves the picture on the screen; by nothing, it still fits.
     pub(crate) fn pan(&mut self, by: Vec2) {
+        if by == Vec2::ZERO {
+            return;
+        }
         self.fits = false;
         self.centre -= by / self.zoom;
         self.keep_in_sight();

@@ -1,6 +1,9 @@
 //! What was done, to be undone and done again.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use firefall_core::png::Origin;
 
 use super::edit::Layers;
 use super::tiles::Delta;
@@ -39,12 +42,14 @@ impl Change {
 }
 
 /// A state of a document, by number: the same numbers are the same state, wherever undo and redo led in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct State {
     /// Of the picture and the mask together.
     pub(super) document: u64,
     /// Of the picture alone.
     pub(super) picture: u64,
+    /// How the picture was made.
+    pub(super) origin: Arc<Origin>,
 }
 
 /// One edit.

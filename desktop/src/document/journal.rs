@@ -96,6 +96,7 @@ impl Journal {
             mask: self.mask(&saved.mask)?,
             settings: saved.settings.clone(),
             source: saved.source.clone().map(PathBuf::into_os_string),
+            origin: (&saved.origin).into(),
         };
         if self.last.as_ref() == Some(&session) {
             return Ok(());

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use firefall_core::image::mask::Bounds;
 use firefall_core::image::{Mask, Picture};
+use firefall_core::png::Origin;
 use serde_json::Value;
 
 use area::whole;
@@ -97,8 +98,8 @@ impl Document {
     /// If picture, original and mask are of different sizes, or have not the bytes that their sizes say.
     pub fn restored(saved: &Saved) -> Result<Self> {
         saved.check()?;
-        let Saved { picture, original, mask, .. } = saved.clone();
-        let mut document = Self::of(Layers { picture, original, mask });
+        let Saved { picture, original, mask, origin, .. } = saved.clone();
+        let mut document = Self::of(Layers { picture, original, mask }).with_origin(origin);
         document.state = document.fresh(true);
         Ok(document)
     }
@@ -118,6 +119,15 @@ impl Document {
         }
     }
 
+    /// With how the picture was made.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.state.origin = Arc::new(origin);
+        // To say so is no change.
+        self.saved.origin = Arc::clone(&self.state.origin);
+        self
+    }
+
     /// With at most `bytes` of memory for steps to undo, or for one if that alone takes more. Forgets all steps.
     #[must_use]
     pub fn with_history_memory(self, bytes: usize) -> Self {
@@ -128,6 +138,12 @@ impl Document {
     #[must_use]
     pub fn picture(&self) -> &Arc<Picture> {
         &self.layers.picture
+    }
+
+    /// How the picture as it is was made, as far as that is known.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.state.origin
     }
 
     /// The picture as it was opened.
@@ -152,7 +168,7 @@ impl Document {
     #[must_use]
     pub fn snapshot(&self, settings: Value, source: Option<PathBuf>) -> Saved {
         let Layers { picture, original, mask } = self.layers.clone();
-        Saved { picture, original, mask, settings, source }
+        Saved { picture, original, mask, settings, source, origin: self.origin().clone() }
     }
 
     /// What changed since this was last asked; `None` if nothing did.
@@ -189,7 +205,7 @@ impl Document {
     /// Says that the user has these layers in a file of theirs; no word if they are others by now.
     pub fn mark_saved(&mut self, layers: &Layers) {
         if layers.are(&self.layers) {
-            self.saved = self.state;
+            self.saved = self.state.clone();
         }
     }
 
@@ -317,6 +333,14 @@ impl Document {
     /// # Errors
     /// If these are others by now; nothing changes.
     pub fn take(&mut self, edit: Edit) -> Result<()> {
+        self.take_made(edit, None)
+    }
+
+    /// The same for an edit whose picture was made as `origin` says; without one it was made as before.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take).
+    pub fn take_made(&mut self, edit: Edit, origin: Option<Origin>) -> Result<()> {
         self.end_stroke();
         let Edit { name, before, after, change } = edit;
         ensure!(before.are(&self.layers), "what was to be changed is another by now; do it again");
@@ -325,7 +349,7 @@ impl Document {
         }
         self.layers = after;
         self.dirty.add(&change, &self.layers);
-        self.commit(name, change);
+        self.commit(name, change, origin);
         Ok(())
     }
 
@@ -333,7 +357,7 @@ impl Document {
     pub fn undo(&mut self) -> bool {
         self.end_stroke();
         let Some(step) = self.history.undo() else { return false };
-        self.state = step.before;
+        self.state = step.before.clone();
         step.change.apply(0, &mut self.layers);
         self.dirty.add(&step.change, &self.layers);
         self.revision += 1;
@@ -344,7 +368,7 @@ impl Document {
     pub fn redo(&mut self) -> bool {
         self.end_stroke();
         let Some(step) = self.history.redo() else { return false };
-        self.state = step.after;
+        self.state = step.after.clone();
         step.change.apply(1, &mut self.layers);
         self.dirty.add(&step.change, &self.layers);
         self.revision += 1;
@@ -380,23 +404,27 @@ impl Document {
         if delta.is_empty() {
             self.layers.mask = before;
         } else {
-            self.commit(name, Change::Mask(delta));
+            self.commit(name, Change::Mask(delta), None);
         }
         changed
     }
 
-    fn commit(&mut self, name: &'static str, change: Change) {
-        let before = self.state;
+    fn commit(&mut self, name: &'static str, change: Change, origin: Option<Origin>) {
+        let before = self.state.clone();
         self.state = self.fresh(change.is_of_picture());
+        if let Some(origin) = origin {
+            self.state.origin = Arc::new(origin);
+        }
         self.revision += 1;
-        self.history.push(Step { name, change, before, after: self.state });
+        self.history.push(Step { name, change, before, after: self.state.clone() });
     }
 
     /// A state that never was.
     fn fresh(&mut self, picture: bool) -> State {
         let document = self.next;
         self.next += 1;
-        State { document, picture: if picture { document } else { self.state.picture } }
+        let picture = if picture { document } else { self.state.picture };
+        State { document, picture, origin: Arc::clone(&self.state.origin) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use firefall_core::image::{Mask, Picture};
+use firefall_core::png::Origin;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +34,8 @@ pub struct Saved {
     pub settings: Value,
     /// The file that the picture came from.
     pub source: Option<PathBuf>,
+    /// How the picture was made.
+    pub origin: Origin,
 }
 
 impl Saved {
@@ -69,6 +72,36 @@ pub(super) struct Session {
     pub(super) settings: Value,
     /// As in [`Saved`], in the system's own letters: not every path is text.
     pub(super) source: Option<OsString>,
+    /// As in [`Saved`]; sessions of earlier programs do not say.
+    #[serde(default)]
+    pub(super) origin: Made,
+}
+
+/// How a picture was made, as in [`Origin`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Made {
+    prompt: Option<String>,
+    negative: Option<String>,
+    seed: Option<u64>,
+    /// As JSON within a text: however deep a picture's settings are, the session can be read.
+    settings: Option<String>,
+    model: Option<String>,
+}
+
+impl From<&Origin> for Made {
+    fn from(origin: &Origin) -> Self {
+        let Origin { prompt, negative, seed, settings, model } = origin.clone();
+        Self { prompt, negative, seed, settings: settings.map(|settings| settings.to_string()), model }
+    }
+}
+
+impl From<Made> for Origin {
+    fn from(made: Made) -> Self {
+        let Made { prompt, negative, seed, settings, model } = made;
+        let settings = settings.and_then(|text| serde_json::from_str(&text).ok());
+        Self { prompt, negative, seed, settings, model }
+    }
 }
 
 impl Session {
@@ -106,7 +139,8 @@ impl Session {
         let original = if self.original == self.picture { Arc::clone(&first) } else { picture(&self.original)? };
         let mask = Arc::new(Mask { width, height, alpha: self.mask.read(folder, Kind::Mask)? });
         let source = self.source.clone().map(PathBuf::from);
-        Ok(Saved { picture: first, original, mask, settings: self.settings.clone(), source })
+        let (settings, origin) = (self.settings.clone(), self.origin.clone().into());
+        Ok(Saved { picture: first, original, mask, settings, source, origin })
     }
 
     /// The files that it names.

@@ -265,6 +265,21 @@ fn changed_is_what_differs_from_what_was_saved() {
 }
 
 #[test]
+fn how_a_picture_was_made_is_undone_with_it() {
+    let origin = |prompt: &str| Origin { prompt: Some(prompt.into()), ..Origin::default() };
+    let mut document = Document::new(Picture::filled(30, 20, [5; 3])).with_origin(origin("a"));
+    assert!(!document.is_changed() && *document.origin() == origin("a"));
+    let edit = document.layers().painted(Picture::filled(30, 20, [6; 3])).unwrap();
+    document.take_made(edit, Some(origin("b"))).unwrap();
+    document.edit_mask(MaskEdit::Invert).unwrap();
+    assert!(document.undo() && *document.origin() == origin("b"), "the mask alone was another");
+    assert!(document.undo() && *document.origin() == origin("a") && !document.is_changed());
+    assert!(document.redo() && *document.origin() == origin("b"));
+    let restored = Document::restored(&document.snapshot(json!(null), None)).unwrap();
+    assert!(*restored.origin() == origin("b") && restored.is_changed());
+}
+
+#[test]
 fn what_only_the_window_has_is_unsaved() {
     let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
     assert!(!document.is_unsaved());

@@ -22,6 +22,8 @@ pub(crate) use purpose::{Folder, Purpose, with_ending};
 
 /// The longer side of a thumbnail, pixels.
 pub(crate) const THUMBNAIL: usize = 96;
+/// The most thumbnails that are made at a time.
+const THUMBNAILS: usize = 4;
 /// The largest region of which a preview is blended as the result will be; of larger ones the raw square is shown.
 const BLENDED: usize = 1024;
 
@@ -66,12 +68,14 @@ pub(crate) struct Errands {
     send: Sender<Outcome>,
     done: Receiver<Outcome>,
     context: egui::Context,
+    /// Shared by the thumbnails under way.
+    thumbnails: Arc<()>,
 }
 
 impl Errands {
     pub(crate) fn new(context: egui::Context) -> Self {
         let (send, done) = channel();
-        Self { send, done, context }
+        Self { send, done, context, thumbnails: Arc::default() }
     }
 
     /// What was brought since this was last asked.
@@ -105,14 +109,22 @@ impl Errands {
         self.run(move || Ok(Outcome::Mask(pictures::read_mask(&path)?)));
     }
 
-    pub(crate) fn thumbnail(&self, path: PathBuf) {
+    /// Makes a thumbnail, unless enough of them are under way. Whether it does.
+    pub(crate) fn thumbnail(&self, path: PathBuf) -> bool {
+        let share = self.thumbnails.clone();
+        if Arc::strong_count(&share) > THUMBNAILS + 1 {
+            return false;
+        }
         self.run(move || {
+            // Held until this ends, in whatever way.
+            let _share = share;
             let picture = pictures::read(&path)?;
             let scale = THUMBNAIL as f64 / picture.width.max(picture.height) as f64;
             let side = |n: usize| ((n as f64 * scale).round() as usize).clamp(1, THUMBNAIL);
             let small = resized(&picture, side(picture.width), side(picture.height));
             Ok(Outcome::Thumbnail { path, picture: small })
         });
+        true
     }
 
     /// Puts an accepted picture into the history.
@@ -207,6 +219,18 @@ mod tests {
         errands.edit(None, || panic!("too much"));
         let outcome = errands.done.recv().unwrap();
         assert!(matches!(outcome, Outcome::Edited { edit: Err(why), .. } if why.contains("nothing has changed")));
+    }
+
+    #[test]
+    fn few_thumbnails_are_made_at_a_time() {
+        let errands = Errands::new(egui::Context::default());
+        let mut others: Vec<_> = (1..THUMBNAILS).map(|_| errands.thumbnails.clone()).collect();
+        assert!(errands.thumbnail("/no/such.png".into()));
+        assert!(matches!(errands.done.recv().unwrap(), Outcome::Failed(_)));
+        others.push(errands.thumbnails.clone());
+        assert!(!errands.thumbnail("/no/such.png".into()), "enough are under way");
+        others.pop();
+        assert!(errands.thumbnail("/no/such.png".into()), "one that failed is over");
     }
 
     #[test]

@@ -17,17 +17,20 @@ pub(crate) fn history(app: &mut App, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
             for path in entries {
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-                let texture = app.gallery.as_mut().and_then(|gallery| gallery.thumbnail(&path, &app.errands));
+                let texture = app.gallery.as_ref().and_then(|gallery| gallery.thumbnail(&path));
                 let size = vec2(SIDE, SIDE);
-                let clicked = match texture {
+                let entry = match texture {
                     Some(texture) => {
                         let image = Image::new(&texture).fit_to_exact_size(size).alt_text(name.clone());
-                        ui.add(Button::image(image)).on_hover_text(name).clicked()
+                        ui.add(Button::image(image)).on_hover_text(name)
                     }
-                    None => ui.add_sized(size, Button::new(name).wrap()).clicked(),
+                    None => ui.add_sized(size, Button::new(name).wrap()),
                 };
-                if clicked {
-                    app.errands.open(path);
+                if entry.clicked() {
+                    app.errands.open(path.clone());
+                }
+                if let Some(gallery) = app.gallery.as_mut().filter(|_| ui.is_rect_visible(entry.rect)) {
+                    gallery.ask(path, &app.errands);
                 }
             }
         });

@@ -45,6 +45,45 @@ fn what_is_being_made_does_not_go_without_a_word() {
 }
 
 #[test]
+fn a_run_ends_with_its_picture() {
+    let (_data, mut window) = opened();
+    write(&mut window, "a red star");
+    quick(&mut window);
+    key(&mut window, Modifiers::COMMAND, Key::Enter);
+    until(&mut window, |window| !window.state().making.variations.is_empty());
+    click(&mut window, "New");
+    click(&mut window, "Go on without saving");
+    for _ in 0..40 {
+        let making = &window.state().making;
+        assert!(making.run.is_none() && making.variations.is_empty() && making.job.is_none());
+        std::thread::sleep(Duration::from_millis(5));
+        window.step();
+    }
+    key(&mut window, Modifiers::COMMAND, Key::Enter);
+    until(&mut window, |window| window.state().making.is_done);
+    assert_eq!(window.state().making.variations.len(), 2, "the next one comes as ever");
+}
+
+#[test]
+fn a_file_says_how_its_own_picture_was_made() {
+    let (data, mut window) = opened();
+    make(&mut window, "a red star");
+    accept(&mut window);
+    window.state_mut().undo();
+    let path = data.path().join("plain.png");
+    window.state_mut().save_to(&path);
+    until(&mut window, |window| says(window, "plain.png"));
+    assert_eq!(firefall_cli::png_text::read(&path).unwrap().origin.prompt, None);
+    window.state_mut().redo();
+    let made = window.state().document.origin().clone();
+    assert_eq!(made.prompt.as_deref(), Some("a red star"));
+    window.run_steps(2);
+    drop(window);
+    let again = super::window(data.path(), None);
+    assert_eq!(*again.state().document.origin(), made);
+}
+
+#[test]
 fn what_is_saved_first_makes_room_and_a_failure_does_not() {
     let (data, mut window) = stroked();
     let place = data.path().join("kept");

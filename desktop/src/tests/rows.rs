@@ -88,6 +88,68 @@ fn seeds_are_locked_rolled_and_copied() {
 }
 
 #[test]
+fn what_was_discarded_is_not_made_again() {
+    let (_data, mut window) = opened();
+    let again = |window: &mut Window| {
+        window.state_mut().generate();
+        until(window, |window| window.state().making.is_done);
+        let seed = window.state().making.variations[0].origin.seed;
+        assert_eq!(seed, Some(window.state().wishes.seed));
+        window.state().wishes.seed
+    };
+    make(&mut window, "a red star");
+    assert_eq!(window.state().wishes.seed, 1);
+    click(&mut window, "Discard");
+    assert_eq!(again(&mut window), 3);
+    window.state_mut().wishes.locked = true;
+    assert_eq!(again(&mut window), 3);
+    window.state_mut().wishes.locked = false;
+    accept(&mut window);
+    assert_eq!(window.state().wishes.seed, 5);
+    assert_eq!(again(&mut window), 5, "what was accepted counts once");
+}
+
+#[test]
+fn space_moves_the_picture_only_where_nothing_is_typed() {
+    let (_data, mut window) = opened();
+    write(&mut window, "a");
+    window.key_down(Key::Space);
+    window.run_steps(3);
+    assert!(window.state().view.fits, "it is a letter");
+    window.key_up(Key::Space);
+    leave_fields(&mut window);
+    window.key_down(Key::Space);
+    window.run_steps(3);
+    assert!(window.state().view.fits, "nothing was dragged");
+    let before = window.state().view.to_screen(Pos2::ZERO);
+    stroke(&mut window, [0.4, 0.5], [0.6, 0.5], PointerButton::Primary);
+    window.key_up(Key::Space);
+    window.run_steps(2);
+    assert!(window.state().view.to_screen(Pos2::ZERO) != before && !window.state().view.fits);
+    assert_eq!(painted(&window), 0);
+}
+
+#[test]
+fn only_what_is_seen_of_the_history_is_read() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(data.path().join("history")).unwrap();
+    for i in 0..150 {
+        image::RgbImage::new(5, 4).save(data.path().join(format!("history/{i}.png"))).unwrap();
+    }
+    let mut window = window(data.path(), None);
+    let thumbnails = |window: &Window| -> (usize, usize) {
+        let known = &window.state().gallery.as_ref().unwrap().thumbnails;
+        (known.len(), known.values().flatten().count())
+    };
+    until(&mut window, |window| {
+        let (asked, made) = thumbnails(window);
+        made > 8 && asked == made
+    });
+    window.run_steps(20);
+    assert!(thumbnails(&window).0 < 100, "{:?}", thumbnails(&window));
+}
+
+#[test]
 fn masks_and_pictures_go_in_and_out() {
     let (data, mut window) = stroked();
     let mask = Mask::clone(window.state().document.mask());

@@ -69,21 +69,20 @@ pub(super) fn run(args: &EvalInpaintArgs) -> Result<()> {
     let mut eval = Eval { args, model, progress: Progress::stderr(), shown: Vec::new() };
     eval.progress.note(&format!("on {description}"));
     let mut rows = Vec::new();
-    for edit in Edit::ALL {
+    let outcome = Edit::ALL.into_iter().try_for_each(|edit| {
         let row = eval.measure(edit)?;
         eval.progress.note(&format!("{edit}: {} of {} right", row.right, row.tasks));
         rows.push(row);
-    }
+        Ok(())
+    });
     eval.progress.done();
-    print(&table(&rows))?;
-    if let Some(file) = &args.output.json {
-        let (model, hash) = (&eval.model.config.name, &eval.model.hash);
-        let preset = serde_json::to_string(&eval.resampling())?;
-        let report = Report { model, hash, device: &description, seed: SEED, preset, rows: &rows };
-        let json = serde_json::to_vec_pretty(&report)?;
-        write_whole(file, existing, |out| Ok(out.write_all(&json)?))?;
+    if rows.is_empty() {
+        return outcome;
     }
-    if let Some(file) = &args.output.sheet { eval.write_sheet(file, existing) } else { Ok(()) }
+    // Whatever came in between, Ctrl-C or a full disk: what was measured is told, and files come first, because nobody may
+    // be listening.
+    let written = eval.write(&rows, &description, existing);
+    outcome.and(written).and(print(&table(&rows)))
 }
 
 struct Eval<'a> {
@@ -97,6 +96,17 @@ struct Eval<'a> {
 impl Eval<'_> {
     fn resampling(&self) -> Resampling {
         self.args.preset.unwrap_or_else(|| self.model.config.resampling())
+    }
+
+    fn write(&self, rows: &[Row], device: &str, existing: Existing) -> Result<()> {
+        if let Some(file) = &self.args.output.json {
+            let (model, hash) = (&self.model.config.name, &self.model.hash);
+            let preset = serde_json::to_string(&self.resampling())?;
+            let report = Report { model, hash, device, seed: SEED, preset, rows };
+            let json = serde_json::to_vec_pretty(&report)?;
+            write_whole(file, existing, |out| Ok(out.write_all(&json)?))?;
+        }
+        self.args.output.sheet.as_ref().map_or(Ok(()), |file| self.write_sheet(file, existing))
     }
 
     fn measure(&mut self, edit: Edit) -> Result<Row> {

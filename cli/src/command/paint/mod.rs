@@ -2,6 +2,7 @@
 
 mod input;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::input::Input;
 use crate::args::{InpaintArgs, MakeArgs, OutpaintArgs, PaintArgs};
-use crate::command::sample::{follow, stages};
+use crate::command::sample::{BATCH, follow, stages};
 use crate::files::{self, Existing};
 use crate::naming::numbered;
 use crate::outcome::{Usage, catch_interrupts};
@@ -67,11 +68,14 @@ impl Task<'_> {
                 progress.note(&cost(&request, &model));
             }
             progress.note(&input.path.display().to_string());
-            let painted = model::pictures(&model, request.clone(), |event| follow(&mut progress, event))?;
-            for ((picture, wish), (path, existing)) in painted.iter().zip(&request.pictures).zip(&places) {
-                let origin = self.origin(wish, &request, &model);
-                let path = write(path, &job.finish(picture), &origin, *existing)?;
-                progress.note(&format!("{}  seed {}", path.display(), wish.seed));
+            for (wishes, places) in request.pictures.chunks(BATCH).zip(places.chunks(BATCH)) {
+                let batch = Request { pictures: wishes.to_vec(), ..request.clone() };
+                let painted = model::pictures(&model, batch, |event| follow(&mut progress, event))?;
+                for ((picture, wish), (path, existing)) in painted.iter().zip(wishes).zip(places) {
+                    let origin = self.origin(wish, &request, &model);
+                    let path = write(path, &job.finish(picture), &origin, *existing)?;
+                    progress.note(&format!("{}  seed {}", path.display(), wish.seed));
+                }
             }
             seed = seed.wrapping_add(self.paint.count as u64);
         }
@@ -129,7 +133,13 @@ impl Task<'_> {
             files::check(&base, existing)?;
             Ok((1..=self.paint.count as u32).map(|n| (numbered(&base, n), existing)).collect())
         };
-        inputs.iter().map(of).collect()
+        let places = inputs.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let mut taken = HashSet::new();
+        let twice = places.iter().flatten().find(|(path, _)| existing == Existing::Replace && !taken.insert(path));
+        match twice {
+            Some((path, _)) => bail!("{} would be the result of two pictures; give one another name", path.display()),
+            None => Ok(places),
+        }
     }
 
     fn origin(&self, wish: &PictureRequest, request: &Request, model: &Arc<Model>) -> Origin {

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::{contact, device, model};
 
 /// Pictures in a batch: enough to keep the cores busy, few enough for a small memory.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
 
 pub(super) fn run(args: &SampleArgs) -> Result<()> {
     let jobs = plan::jobs(args)?;

@@ -149,7 +149,7 @@ fn a_run_that_diverges_ends_and_keeps_its_checkpoint() {
 #[test]
 fn a_config_that_makes_no_sense_names_its_key() {
     type Check = (fn(&mut TrainConfig), &'static str);
-    let checks: [Check; 27] = [
+    let checks: [Check; 28] = [
         (|c| c.stages[0].steps = 0, "stages[0].steps"),
         (|c| c.stages[1].micro_batch = 0, "micro_batch"),
         (|c| c.stages[0].drop_caption = 1.5, "stages[0].drop_caption is 1.5"),
@@ -163,6 +163,10 @@ fn a_config_that_makes_no_sense_names_its_key() {
         (|c| c.stages[1].ema.beta = 2.0, "stages[1].ema.beta is 2"),
         (|c| c.stages[1].crop = Some(6), "stages[1].crop is 6; it must be a multiple of 4 up to 16"),
         (|c| c.stages[1].crop = Some(32), "stages[1].crop is 32"),
+        (
+            |c| (c.stages[1].crop, c.model.stages[1].unet.coordinates) = (Some(8), true),
+            "stages[1].crop is 8; a network with coordinates must see whole pictures",
+        ),
         (|c| c.stages[0].phases.clear(), "stages[0].phases is empty"),
         (|c| c.vocabulary = 513, "vocabulary is 513"),
         (|c| c.keep_checkpoints = 0, "keep_checkpoints"),

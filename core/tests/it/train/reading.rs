@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use firefall_core::train::reading::{Reader, ReadingTrainer};
 use firefall_core::train::trainer::Words;
-use firefall_core::train::{Data, Reading, RunOptions, TrainConfig, TrainRun};
+use firefall_core::train::{Data, Reading, RunOptions, TrainConfig, TrainError, TrainRun};
 use firefall_core::weights::WeightFile;
 
 use super::{finish, model, outcome, resume, same, save, start, steps};
@@ -38,6 +38,10 @@ fn a_run_that_was_stopped_reads_again() {
     }
     save(&mut run);
     drop(run);
+    // What has only begun to read is no base for what comes after it.
+    let only = RunOptions { stages: vec![2], resume: true, from: None };
+    let run = TrainRun::open(config.clone(), stopped.path(), &only, &Device::flex()).unwrap();
+    assert!(matches!(finish(run).unwrap_err(), TrainError::Order { stage: 2 }));
     finish(resume(stopped.path(), &config)).unwrap();
     same(&outcome(stopped.path(), 1), &outcome(whole.path(), 1));
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use firefall_core::png::Origin;
 use serde_json::json;
 
 use super::*;
@@ -33,6 +34,7 @@ fn state(k: u32, before: Option<&Saved>) -> Saved {
         mask: kept(2).map_or_else(|| mask(k / 2), |b| Arc::clone(&b.mask)),
         settings: json!({ "prompt": format!("state {k}"), "k": k, "strength": 0.25 }),
         source: Some("/somewhere/a picture.png".into()),
+        origin: Origin { prompt: Some(format!("\"{k}\"")), settings: Some(json!({ "k": [k] })), ..Origin::default() },
     }
 }
 
@@ -372,6 +374,16 @@ fn what_cannot_be_kept_is_refused_and_the_state_before_stays() {
     let file = root.path().join("a file");
     fs::write(&file, "").unwrap();
     assert!(format!("{:#}", Journal::open(&file).unwrap_err()).contains("a file"));
+}
+
+#[test]
+fn a_session_that_does_not_say_how_its_picture_was_made_comes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let mut left = files(&left_behind(root.path()));
+    let mut session: serde_json::Value = serde_json::from_slice(&left[SESSION]).unwrap();
+    assert!(session.as_object_mut().unwrap().remove("origin").is_some());
+    left.insert(SESSION.into(), serde_json::to_vec(&session).unwrap());
+    assert_eq!(found_in(&left), (Some(Saved { origin: Origin::default(), ..state(0, None) }), vec![]));
 }
 
 #[cfg(unix)]
