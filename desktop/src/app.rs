@@ -197,8 +197,10 @@ impl App {
     /// Gives the journal what it does not have. A window in which nothing was done leaves nothing behind.
     fn keep(&mut self, anew: bool) {
         let revision = self.document.revision();
-        let is_blank = !self.document.is_changed() && self.wishes == Wishes::default() && self.source.is_none();
-        if self.document.is_stroking() || is_blank || (!anew && self.kept.0 == revision && self.kept.1 == self.wishes) {
+        if self.document.is_stroking()
+            || self.is_blank()
+            || (!anew && self.kept.0 == revision && self.kept.1 == self.wishes)
+        {
             return;
         }
         self.kept = (revision, self.wishes.clone());
@@ -206,6 +208,11 @@ impl App {
         if let Some(autosaver) = &self.autosaver {
             autosaver.save(self.document.snapshot(settings, self.source.clone()));
         }
+    }
+
+    /// Whether there is nothing that a session could bring back.
+    fn is_blank(&self) -> bool {
+        !self.document.is_changed() && self.wishes == Wishes::default() && self.source.is_none()
     }
 
     /// Takes what the engine and the errands have brought.
@@ -378,8 +385,8 @@ impl eframe::App for App {
         self.document.end_stroke();
         self.keep(false);
         let Some(autosaver) = self.autosaver.take() else { return };
-        // What is not saved elsewhere stays in the journal, and comes back with the next window.
-        let outcome = if self.document.is_changed() { autosaver.flush() } else { autosaver.close() };
+        // It comes back with the next window, also where the picture is saved: no file has the mask, the prompt and the rest.
+        let outcome = if self.is_blank() { autosaver.close() } else { autosaver.flush() };
         if let Err(error) = outcome.context("the session was not kept") {
             say(&format!("warning: {error:#}"));
         }

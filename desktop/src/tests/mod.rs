@@ -290,6 +290,20 @@ fn a_session_comes_back_after_a_crash() {
     assert_eq!(third.state().wishes.prompt, "a green star");
 }
 
+/// A file has the picture, but neither the mask nor what is typed.
+#[test]
+fn what_is_saved_and_closed_comes_back_with_its_mask() {
+    let (data, mut first) = stroked();
+    let marked = painted(&first);
+    write(&mut first, "a green star");
+    first.state_mut().save_to(&data.path().join("saved.png"));
+    until(&mut first, |window| !window.state().document.is_changed());
+    eframe::App::on_exit(first.state_mut());
+    drop(first);
+    let second = window(data.path(), None);
+    assert_eq!((painted(&second), second.state().wishes.prompt.as_str()), (marked, "a green star"));
+}
+
 #[test]
 fn saved_pictures_bring_their_settings_back() {
     let (data, mut window) = opened();
