@@ -27,7 +27,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 126] = [
+const NOTES: [Note; 127] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, digits, { mnist = \"path\" }, or { folder = \"path\" }, a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -117,6 +117,7 @@ const NOTES: [Note; 126] = [
     ("stages", "balance", "Noise levels count alike, instead of by weighting: each loss is divided by its running mean."),
     ("stages", "drop_caption", "The share of captions that are dropped, so that guidance has something to stand on."),
     ("stages", "inpainting", "The share of pictures of which a part is known, for a stage with cond_images_channels."),
+    ("stages", "naming", "What a second loss counts, which asks what is where; on the shapes world, without a crop. 0 is none."),
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),

@@ -61,7 +61,7 @@ impl DenoiseSide {
         let (config, device) = (config(), Device::flex());
         let width = config.text.as_ref().context("unet1 has text")?.embed_dim;
         let mut stream = Stream::new(1, Purpose::Evaluation, 0);
-        let networks = Networks { t5: None, unet: Unet::new(&mut Init::seeded(&device, 1), &config) };
+        let networks = Networks { t5: None, unet: Unet::new(&mut Init::seeded(&device, 1), &config), namer: None };
         // What a network has at zero before it is trained would hide all the rest.
         let awake = |param: Tensor<1>| {
             let n = param.dims()[0];

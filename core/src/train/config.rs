@@ -16,6 +16,8 @@ use crate::world::Mix;
 pub(super) const MOST_PICTURES: usize = 1 << 16;
 /// The most steps of a stage.
 const MOST_STEPS: u64 = 1_000_000_000;
+/// The most that naming counts.
+const MOST_NAMING: f64 = 100.0;
 
 /// Where pictures and captions come from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +86,9 @@ pub struct StageTraining {
     /// The share of pictures of which a part is [known](super::known), for a stage whose network is told so.
     #[serde(default)]
     pub inpainting: f64,
+    /// What the [second loss](super::naming) counts beside the first, on scenes of the shapes world; 0 is none.
+    #[serde(default)]
+    pub naming: f64,
     /// The optimiser.
     pub optim: OptimConfig,
     /// The moving average.
@@ -181,6 +186,9 @@ impl StageTraining {
                 "inpainting is {}; the network must have cond_images_channels {want}",
                 self.inpainting
             ));
+        }
+        if !(0.0..=MOST_NAMING).contains(&self.naming) || (self.naming > 0.0 && self.crop.is_some()) {
+            return Err(format!("naming is {}; it must be from 0 to {MOST_NAMING}, and 0 with a crop", self.naming));
         }
         self.optim.validate().map_err(|e| format!("optim.{e}"))?;
         self.ema.validate().map_err(|e| format!("ema.{e}"))?;

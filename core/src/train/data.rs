@@ -6,7 +6,7 @@ use super::pictures::Pictures;
 use crate::cascade::{StageConfig, lowres};
 use crate::diffusion::Level;
 use crate::noise::{Purpose, Stream};
-use crate::world::{draw, draw_digit, render};
+use crate::world::{Scene, draw, draw_digit, render};
 
 /// Part of a batch, on the CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Examples {
     /// `[count, 4, side, side]`, for a stage that is told what is known: the known pixels, zeros elsewhere, and which they
     /// are.
     pub known: Option<Vec<f32>>,
+    /// The scenes, if they are of the shapes world.
+    pub scenes: Vec<Scene>,
 }
 
 /// The smaller pictures of a batch.
@@ -62,6 +64,7 @@ pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<
         keep: Vec::new(),
         lowres: stage.below.map(|_| SmallPictures { image: Vec::new(), level: Vec::new() }),
         known: (stage.config.unet.cond_images_channels > 0).then(Vec::new),
+        scenes: Vec::new(),
     };
     for i in range {
         let number = ((stage.index as u64) << 56) | (step * stage.training.batch as u64 + i as u64);
@@ -97,7 +100,7 @@ pub enum Source<'a> {
 }
 
 fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u64) {
-    let (full, caption) = picture(&mut Stream::new(seed, Purpose::Scene, number), stage, step);
+    let (full, caption, scene) = picture(&mut Stream::new(seed, Purpose::Scene, number), stage, step);
     let mut stream = Stream::new(seed, Purpose::Training, number);
     let (size, side) = (stage.config.size, batch.side);
 
@@ -122,6 +125,7 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
     batch.log_snr.push(level.log_snr() as f32);
     batch.keep.push(f32::from(u8::from(!stream.chance(stage.training.drop_caption))));
     batch.captions.push(caption);
+    batch.scenes.extend(scene);
 
     if let (Some(lowres), Some(config), Some(below)) = (&mut batch.lowres, stage.config.lowres, stage.below) {
         let small = shrink(&full, size, below);
@@ -150,21 +154,21 @@ fn noised(small: &[f32], [side, factor]: [usize; 2], std: f64, mut eps: impl FnM
     (image.collect(), level.log_snr() as f32)
 }
 
-/// The planes of a picture at the stage's size, and what is said of it.
-fn picture(stream: &mut Stream, stage: &Place<'_>, step: u64) -> (Vec<f32>, String) {
+/// The planes of a picture at the stage's size, what is said of it, and its scene if it is of the shapes world.
+fn picture(stream: &mut Stream, stage: &Place<'_>, step: u64) -> (Vec<f32>, String, Option<Scene>) {
     let size = stage.config.size;
     match stage.source {
         Source::Pictures(pictures) => {
             let (picture, caption) = pictures.draw(stream);
-            (shrink(&picture.planes(), picture.width, size), caption.to_owned())
+            (shrink(&picture.planes(), picture.width, size), caption.to_owned(), None)
         }
         Source::Digits => {
             let sample = draw_digit(stream);
-            (render(&sample.scene, size).planes(), sample.caption)
+            (render(&sample.scene, size).planes(), sample.caption, None)
         }
         Source::Shapes => {
             let sample = draw(stream, stage.training.mix(step));
-            (render(&sample.scene, size).planes(), sample.caption)
+            (render(&sample.scene, size).planes(), sample.caption, Some(sample.scene))
         }
     }
 }

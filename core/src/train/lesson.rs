@@ -142,6 +142,7 @@ fn stage_training(training: &Training, drop_caption: f64) -> StageTraining {
         balance: false,
         drop_caption,
         inpainting: 0.0,
+        naming: 0.0,
         optim: OptimConfig {
             method: Method::Adamw,
             learning_rate: training.learning_rate,

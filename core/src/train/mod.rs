@@ -20,6 +20,7 @@ pub mod known;
 pub mod lesson;
 pub mod mnist;
 pub mod muon;
+pub mod naming;
 pub mod optim;
 pub mod params;
 mod parts;

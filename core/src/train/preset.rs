@@ -108,6 +108,7 @@ fn base_training() -> StageTraining {
         balance: true,
         drop_caption: 0.1,
         inpainting: 0.3,
+        naming: 0.1,
         optim: OptimConfig {
             method: Method::Muon,
             learning_rate: 3e-3,
@@ -131,6 +132,7 @@ fn finer_training() -> StageTraining {
         crop: Some(64),
         balance: false,
         inpainting: 0.0,
+        naming: 0.0,
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..base_training()
     }
@@ -159,6 +161,9 @@ pub(super) fn tiny() -> TrainConfig {
         training.micro_batch = 2;
         training.crop = training.crop.map(|_| 8);
         training.optim.warmup = 2;
+        if training.crop.is_none() {
+            training.naming = 0.1;
+        }
         // From the first step on, so that an average of few steps is one.
         training.ema = EmaConfig { update_after_step: 0, update_every: 1, ..training.ema };
     }

@@ -5,7 +5,8 @@
 //! (Imagen's encoder comes from a corpus of text, which is no part of this world.) So one linear layer, which is thrown
 //! away later, is asked everything that a caption can tell, from the mean of the encoder's vectors: how many there are of
 //! the first thing, of which size, colour and shape, where, the same of the second, how they lie to each other, and the
-//! background. To each question "it does not say" is an answer. The loss is the sum of the questions' cross entropies.
+//! background. To each question "it does not say" is an answer. The loss is the sum of the questions' cross entropies. And
+//! because a network looks at words, each is asked as well what it is part of ([`things`]).
 //!
 //! The mean is brought to one length, and so is what it is held against for each answer: no answer can be made certain by
 //! listening hard to a whisper. Else places, which are rarely told, have a small share of the vectors (a seventh of what
@@ -16,6 +17,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use firefall_shaders::linear;
 use serde::{Deserialize, Serialize};
 
+mod things;
+
+use self::things::{Questions, ThingReader};
 use super::config::MOST_PICTURES;
 use super::optim::{OptimConfig, Optimizer, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
@@ -75,6 +79,16 @@ pub struct Reader {
     /// The encoder.
     pub t5: T5Encoder,
     answers: Linear,
+    things: ThingReader,
+}
+
+/// What a [`Reader`] makes of captions.
+#[derive(Debug)]
+pub struct Heard {
+    /// `[b, answers]`, the logits of all answers, question by question.
+    pub logits: Tensor<2>,
+    /// `[b, n, d]`, the encoder's vectors.
+    pub tokens: Tensor<3>,
 }
 
 impl Reader {
@@ -84,23 +98,27 @@ impl Reader {
         let mut init = Init::seeded(device, seed);
         let fresh = T5Encoder::new(&mut init, config);
         let outputs = sizes().iter().sum();
-        Self { t5: t5.unwrap_or(fresh), answers: Linear::new(&mut init, config.d_model, outputs) }
+        let answers = Linear::new(&mut init, config.d_model, outputs);
+        Self { t5: t5.unwrap_or(fresh), answers, things: ThingReader::new(&mut init, config.d_model) }
     }
 
-    /// The logits of all answers, question by question.
+    /// Reads.
     ///
     /// # Shapes
     /// - ids, mask: `[b, n]`
-    /// - output: `[b, answers]`
-    pub fn forward(&self, ids: Tensor<2, Int>, mask: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, ids: Tensor<2, Int>, mask: Tensor<2>) -> Heard {
         let tokens = self.t5.forward(ids, mask.clone());
         let [b, _, d] = tokens.dims();
-        let mean = tokens.sum_dim(1).reshape([b, d]) / mask.sum_dim(1);
-        let mean = mean.clone() / (mean.clone() * mean).mean_dim(1).add_scalar(1e-6).sqrt();
-        let rows = self.answers.weight.val();
-        let rows = rows.clone() / (rows.clone() * rows).sum_dim(1).add_scalar(1e-6).sqrt();
-        linear(mean, rows, self.answers.bias.as_ref().map(Param::val))
+        let mean = tokens.clone().sum_dim(1).reshape([b, d]) / mask.sum_dim(1);
+        let rows = unit(self.answers.weight.val()) / (d as f64).sqrt();
+        let logits = linear(unit(mean), rows, self.answers.bias.as_ref().map(Param::val));
+        Heard { logits, tokens }
     }
+}
+
+/// Each row with a mean square of 1.
+fn unit(rows: Tensor<2>) -> Tensor<2> {
+    rows.clone() / (rows.clone() * rows).mean_dim(1).add_scalar(1e-6).sqrt()
 }
 
 /// An encoder learning to read.
@@ -184,15 +202,19 @@ fn asked(
     device: &Device,
 ) -> Result<(Tensor<1>, Tensor<1>), TokenizerError> {
     let samples = numbers.map(|number| draw(&mut Stream::new(seed, Purpose::Reading, number), &Mix::default()));
-    let (captions, told): (Vec<_>, Vec<_>) = samples.map(|sample| (sample.caption, answers(&sample.told))).unzip();
+    let (captions, told): (Vec<_>, Vec<_>) = samples.map(|sample| (sample.caption, sample.told)).unzip();
     let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
     let tokens = words.tokenizer.encode(&captions, words.max_len)?;
     let (ids, mask) = tokens.tensors(&device.clone().autodiff());
-    Ok(losses(reader.forward(ids, mask), &told))
+    let questions = Questions::of(&captions, &told, &tokens, &words.tokenizer)?;
+    let heard = reader.forward(ids, mask);
+    let (loss, right) = losses(heard.logits, &told.iter().map(answers).collect::<Vec<_>>());
+    let of_things = reader.things.ask(heard.tokens, &questions);
+    Ok((loss + of_things.loss, (right * of_things.right).mean()))
 }
 
-/// The mean over captions of the sum of cross entropies, and the share of captions without a wrong answer.
-fn losses(logits: Tensor<2>, told: &[[usize; QUESTIONS]]) -> (Tensor<1>, Tensor<1>) {
+/// The mean over captions of the sum of cross entropies, and `[b, 1]`, 1 for a caption without a wrong answer.
+fn losses(logits: Tensor<2>, told: &[[usize; QUESTIONS]]) -> (Tensor<1>, Tensor<2>) {
     let b = told.len();
     let device = logits.device();
     let mut loss = Tensor::<1>::zeros([1], &device);
@@ -210,7 +232,7 @@ fn losses(logits: Tensor<2>, told: &[[usize; QUESTIONS]]) -> (Tensor<1>, Tensor<
         right = right * said.equal(best).float();
         start += size;
     }
-    (loss, right.mean())
+    (loss, right)
 }
 
 /// Answers to each question.

@@ -384,7 +384,7 @@ impl TrainRun {
             None
         };
         if over {
-            trainer.begin_with(Networks { t5: Some(reading.encoder()), unet: trainer.networks.unet.clone() });
+            trainer.begin_with(Networks { t5: Some(reading.encoder()), ..trainer.networks.clone() });
             self.reading = None;
         }
         Ok(TrainEvent::Read { step, steps, metrics })
@@ -406,8 +406,7 @@ impl TrainRun {
     fn fresh(&self, index: usize) -> Trainer {
         let text = (index == 0).then_some(&self.config.model.text);
         let seed = self.config.seed.wrapping_add(index as u64);
-        let method = self.config.stages[index].optim.method;
-        Trainer::new(seed, &self.config.model.stages[index], text, method, &self.device)
+        Trainer::new(seed, &self.config.model.stages[index], text, &self.config.stages[index], &self.device)
     }
 
     fn finish(&mut self, index: usize, networks: Networks) {

@@ -8,6 +8,7 @@ use super::config::StageTraining;
 use super::data::{Examples, Place, examples};
 use super::ema::Ema;
 use super::muon::Matrix;
+use super::naming::Namer;
 use super::optim::{Method, Optimizer, Rule, Step, clip};
 use super::params::{Flat, Graph, gradients, replace, values};
 use super::parts::Parts;
@@ -25,6 +26,8 @@ pub struct Networks {
     pub t5: Option<T5Encoder>,
     /// The stage's network.
     pub unet: Unet,
+    /// What asks it, if something does.
+    pub namer: Option<Namer>,
 }
 
 /// The text side of training: a tokenizer, and the frozen encoder of stages after the first.
@@ -66,21 +69,22 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Fresh networks from `seed`, a text encoder among them if `text` is given, to be trained by `method`.
+    /// Fresh networks from `seed`, a text encoder among them if `text` is given, to be trained as `training` says.
     #[must_use]
     pub fn new(
         seed: u64,
         stage: &StageConfig,
         text: Option<&TextModelConfig>,
-        method: Method,
+        training: &StageTraining,
         device: &Device,
     ) -> Self {
+        let method = training.optim.method;
         let autodiff = device.clone().autodiff();
         let mut init = Init::seeded(&autodiff, seed);
-        let networks = Networks {
-            t5: text.map(|text| T5Encoder::new(&mut init, &text.t5)),
-            unet: Unet::new(&mut init, &stage.unet),
-        };
+        let t5 = text.map(|text| T5Encoder::new(&mut init, &text.t5));
+        let unet = Unet::new(&mut init, &stage.unet);
+        let namer = (training.naming > 0.0).then(|| Namer::new(&mut init, unet.map_width()));
+        let networks = Networks { t5, unet, namer };
         let params = values(&networks);
         let rules = named(&networks).iter().map(|p| rule(method, &p.path, &p.shape)).collect();
         let optimizer = Optimizer::new(&params, rules);
@@ -98,8 +102,8 @@ impl Trainer {
 
     /// Takes the weights of `networks` for its own and for the average's, before the first step.
     pub fn begin_with(&mut self, networks: Networks) {
-        self.ema = Ema::new(values(&networks));
         self.networks = networks;
+        self.ema = Ema::new(values(&self.networks));
     }
 
     /// The averaged networks, outside any graph.
@@ -121,7 +125,7 @@ impl Trainer {
             let networks = replace(self.networks.clone(), params.clone(), Graph::Tracked);
             let examples = examples(seed, place, self.step, range);
             let share = examples.count as f32 / batch as f32;
-            let losses = self.losses(&networks, &examples, training, words)?;
+            let (losses, naming) = self.losses(&networks, &examples, training, words)?;
             let shares = shares(&examples.log_snr, &self.device);
             let seen = (shares.clone(), losses.clone().inner());
             let losses = match training.balance {
@@ -129,7 +133,8 @@ impl Trainer {
                 false => losses,
             };
             let loss = losses.mean() * share;
-            let grads = gradients(&networks, loss.backward());
+            let asked = naming.map_or_else(|| loss.clone(), |naming| loss.clone() + naming * share);
+            let grads = gradients(&networks, asked.backward());
             Ok((grads, loss.inner(), seen))
         });
         let mut sum: Option<(Flat, Tensor<1>)> = None;
@@ -154,20 +159,20 @@ impl Trainer {
         Ok(StepReport { loss, grad_norm })
     }
 
-    /// The loss of each picture of a batch.
+    /// The loss of each picture of a batch, and what naming adds to their mean.
     ///
     /// # Errors
     /// If a caption cannot be written in tokens.
     ///
     /// # Shapes
-    /// - output: `[b]`
+    /// - output: `[b]`, `[1]`
     pub fn losses(
         &self,
         networks: &Networks,
         batch: &Examples,
         training: &StageTraining,
         words: &Words,
-    ) -> Result<Tensor<1>, TokenizerError> {
+    ) -> Result<(Tensor<1>, Option<Tensor<1>>), TokenizerError> {
         let device = &self.device.clone().autodiff();
         let (b, side) = (batch.count, batch.side);
         let maps = |values: &Vec<f32>| {
@@ -192,9 +197,12 @@ impl Trainer {
             cond_images: batch.known.as_ref().map(maps),
             ..Conditioning::default()
         };
-        let output = networks.unet.forward(maps(&batch.input), each(&batch.c_noise), &conditioning);
+        let (input, level) = (maps(&batch.input), each(&batch.c_noise));
+        let (output, map) = networks.unet.forward_with_map(input, level, &conditioning);
         let losses = training.loss.per_picture(output, maps(&batch.target));
-        Ok(losses * each(&batch.weight))
+        let namer = networks.namer.as_ref().filter(|_| batch.scenes.len() == b);
+        let naming = namer.map(|namer| namer.loss(map, &batch.scenes) * training.naming);
+        Ok((losses * each(&batch.weight), naming))
     }
 }
 

@@ -118,6 +118,28 @@ impl Unet {
         self.step(x, level, &self.read(conditioning, [b, h, w]))
     }
 
+    /// [`forward`](Self::forward), and the first map on the way up, the last that has looked at all of the text at the
+    /// coarsest level.
+    ///
+    /// # Shapes
+    /// - output: `[b, c_out, h, w]`, `[b, c', h', w']`
+    pub fn forward_with_map(
+        &self,
+        x: Tensor<4>,
+        level: Tensor<1>,
+        conditioning: &Conditioning,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let [b, _, h, w] = x.dims();
+        let told = self.read(conditioning, [b, h, w]);
+        self.conditioned(x, &self.condition(level, &told), &told)
+    }
+
+    /// Channels of the map of [`forward_with_map`](Self::forward_with_map).
+    #[must_use]
+    pub fn map_width(&self) -> usize {
+        self.config.widths().last().copied().unwrap_or_default()
+    }
+
     /// Reads what is the same at every step of a run, for batches of `b` pictures of `h` by `w`.
     #[must_use]
     pub fn read(&self, conditioning: &Conditioning, [b, h, w]: [usize; 3]) -> Told {
@@ -184,7 +206,7 @@ impl Unet {
     /// - output: `[b, c_out, h, w]`
     pub fn step(&self, x: Tensor<4>, level: Tensor<1>, told: &Told) -> Tensor<4> {
         let cond = self.condition(level, told);
-        self.conditioned(x, &cond, told)
+        self.conditioned(x, &cond, told).0
     }
 
     /// [`step`](Self::step) at the same noise level for the whole batch, which may be one of those that were
@@ -202,10 +224,11 @@ impl Unet {
         let ([_, width], [_, n, token_dim]) = (known.vector.dims(), known.tokens.dims());
         let tokens = Self::tokens(known.tokens.clone().expand([b, n, token_dim]), told);
         let cond = Condition { time: known.vector.clone().expand([b, width]), tokens };
-        self.conditioned(x, &cond, told)
+        self.conditioned(x, &cond, told).0
     }
 
-    fn conditioned(&self, x: Tensor<4>, cond: &Condition, told: &Told) -> Tensor<4> {
+    /// The output, and the first map on the way up.
+    fn conditioned(&self, x: Tensor<4>, cond: &Condition, told: &Told) -> (Tensor<4>, Tensor<4>) {
         let mut x = self.stem.forward(self.input(x, told));
         let stem = x.clone();
         if let Some(block) = &self.init_block {
@@ -232,6 +255,7 @@ impl Unet {
             maps.push(map);
             x = grown;
         }
+        let first = maps.first().unwrap_or(&x).clone();
         x = self.gather(x, maps, stem);
         if let Some(block) = &self.final_block {
             x = block.forward(x, Some(&cond.time), None);
@@ -239,7 +263,7 @@ impl Unet {
         if let Some(lowres) = &told.lowres {
             x = Tensor::cat(vec![x, lowres.clone()], 1);
         }
-        self.final_conv.forward(x)
+        (self.final_conv.forward(x), first)
     }
 
     /// The channels that enter the stem, in the reference's order: picture to follow, input, last estimate, smaller

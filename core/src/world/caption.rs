@@ -11,6 +11,8 @@
 //!
 //! Every choice has a plain form, its first; each departs from it with the probability of [`Mix::synonyms`].
 
+use std::ops::Range;
+
 use super::{Colour, Group, Mix, Region, Relation, Shape, Size, Statement};
 use crate::noise::Stream;
 
@@ -38,6 +40,8 @@ pub struct Told {
     pub relation: Option<Relation>,
     /// The background.
     pub background: Option<Colour>,
+    /// The bytes of the caption that tell of each thing, and then of the background if it is told.
+    pub said: Vec<Range<usize>>,
 }
 
 /// What is told of one group.
@@ -74,8 +78,8 @@ impl Statement {
     pub fn wording(&self, stream: &mut Stream, mix: &Mix) -> (String, Told) {
         let omission = if stream.chance(mix.left_out) { self.draw_omission(stream) } else { None };
         let mut voice = Voice { stream, synonyms: mix.synonyms };
-        let told = voice.choose(self, omission);
-        (voice.speak(&told), told)
+        let mut told = voice.choose(self, omission);
+        (voice.speak(&mut told), told)
     }
 
     /// The plain wording, which leaves nothing out.
@@ -84,8 +88,8 @@ impl Statement {
         // With probability 0 no choice looks at the stream's values.
         let mut stream = Stream::new(0, crate::noise::Purpose::Caption, 0);
         let mut voice = Voice { stream: &mut stream, synonyms: 0.0 };
-        let told = voice.choose(self, None);
-        voice.speak(&told)
+        let mut told = voice.choose(self, None);
+        voice.speak(&mut told)
     }
 
     /// Any of the attributes that this says.
@@ -119,17 +123,17 @@ impl Voice<'_> {
         }
         // Where there is nothing else to say, the background is not left out.
         let omitted = omission == Some(Omission::Background) && !things.is_empty();
-        Told { things, relation, background: statement.background.filter(|_| !omitted) }
+        Told { things, relation, background: statement.background.filter(|_| !omitted), said: Vec::new() }
     }
 
-    fn speak(mut self, told: &Told) -> String {
-        let mut text = match told.background {
-            Some(colour) if told.things.is_empty() => self.nothing(colour),
-            background => {
-                let things = self.things(told);
-                things + &background.map_or_else(String::new, |colour| self.background(colour))
-            }
-        };
+    /// The caption; notes in `told` where it tells what.
+    fn speak(mut self, told: &mut Told) -> String {
+        let mut text = self.things(told);
+        if let Some(colour) = told.background {
+            let start = text.len();
+            text += &if told.things.is_empty() { self.nothing(colour) } else { self.background(colour) };
+            told.said.push(start..text.len());
+        }
         if self.departs()
             && let Some(first) = text.get_mut(..1)
         {
@@ -141,10 +145,18 @@ impl Voice<'_> {
         text
     }
 
-    fn things(&mut self, told: &Told) -> String {
+    fn things(&mut self, told: &mut Told) -> String {
         let link = told.relation.map_or("and", |relation| self.word(relation.words()));
-        let things: Vec<_> = told.things.iter().map(|thing| self.thing(thing)).collect();
-        things.join(&format!(" {link} "))
+        let mut text = String::new();
+        for thing in &told.things {
+            if !text.is_empty() {
+                text += &format!(" {link} ");
+            }
+            let start = text.len();
+            text += &self.thing(thing);
+            told.said.push(start..text.len());
+        }
+        text
     }
 
     fn thing(&mut self, thing: &Thing) -> String {
@@ -280,6 +292,14 @@ mod tests {
             assert_eq!(circle.size.is_some(), at(Size::Small.words()).is_some(), "{caption}: {told:?}");
             assert_eq!(circle.colour.is_some(), at(Colour::Gray.words()).is_some(), "{caption}: {told:?}");
             assert_eq!(told.background.is_some(), caption.contains("blue"), "{caption}: {told:?}");
+            for (thing, said) in told.things.iter().zip(&told.said) {
+                let at = |words: &[&str]| words.iter().any(|word| caption[said.clone()].contains(word));
+                assert!(at(thing.shape.words()), "{caption}: {told:?}");
+                assert_eq!(at(Colour::Gray.words()), thing.colour == Some(Colour::Gray), "{caption}: {told:?}");
+                assert_eq!(at(Colour::Orange.words()), thing.colour == Some(Colour::Orange), "{caption}: {told:?}");
+                assert!(!at(&["blue"]), "{caption}: {told:?}");
+            }
+            assert_eq!(told.said.len(), 2 + usize::from(told.background.is_some()));
             let relation = told.relation.expect("a relation is never left out");
             assert!(at(relation.words()).is_some(), "{caption}: {told:?}");
             swapped += usize::from(relation == Relation::Below);

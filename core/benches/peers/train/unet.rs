@@ -56,7 +56,7 @@ impl UnetSide {
             Stream::new(config.seed, Purpose::Evaluation, 0).normals(training.batch * text.max_len * text.embed_dim);
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let mut side = Self {
-            trainer: Trainer::new(config.seed, &stage, None, training.optim.method, device),
+            trainer: Trainer::new(config.seed, &stage, None, &training, device),
             training,
             stage,
             examples,

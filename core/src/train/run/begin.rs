@@ -19,7 +19,7 @@ impl TrainRun {
             let mut trainer = self.fresh(index);
             let t5 = trainer.networks.t5.is_some().then(|| model.text.t5.clone());
             let unet = stage.unet.clone().grown(trainer.networks.unet.clone());
-            trainer.begin_with(Networks { t5, unet });
+            trainer.begin_with(Networks { t5, unet, namer: trainer.networks.namer.clone() });
             let bytes = checkpoint::save(&trainer, &self.json).await?;
             self.folder.write_checkpoint(index, 0, &bytes, self.config.keep_checkpoints)?;
         }
