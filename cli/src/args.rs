@@ -161,15 +161,15 @@ pub struct PaintArgs {
 /// `firefall inpaint`
 #[derive(Debug, Args)]
 pub struct InpaintArgs {
-    /// The picture (PNG, JPEG or WebP), or a folder of pictures
+    /// The picture (PNG, JPEG or WebP), or a folder of pictures; its colour profile is kept
     #[arg(value_name = "IMAGE|DIR")]
     pub image: PathBuf,
 
     /// What the picture shows when it is done, e.g. "a red star on a white background"
     pub prompt: String,
 
-    /// What to paint over: a picture of the same size, white where it is to change; for a folder of pictures a folder of
-    /// masks with the same names
+    /// What to paint over: a picture of the same size, white where it is to change, or a shape of one colour on a
+    /// transparent ground; for a folder of pictures a folder of masks with the same names
     #[arg(long, value_name = "FILE|DIR")]
     pub mask: PathBuf,
 

@@ -1,6 +1,7 @@
 //! The model to work with: the one in the binary, or a folder.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,11 +47,23 @@ fn shipped(name: &str) -> io::Result<Vec<u8>> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let length = std::fs::metadata(path)?.len();
-    if length > FILE_MAX {
-        return Err(io::Error::other(format!("{length} bytes; a model's files have at most {FILE_MAX}")));
+    let too_long = |length: u64| io::Error::other(format!("{length} bytes; a model's files have at most {FILE_MAX}"));
+    let found = std::fs::metadata(path)?;
+    // A pipe would be waited for, and a device may have no end.
+    if !found.is_file() {
+        return Err(io::Error::other("not a regular file"));
     }
-    std::fs::read(path)
+    if found.len() > FILE_MAX {
+        return Err(too_long(found.len()));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(found.len()).map_err(io::Error::other)?)?;
+    // It may grow meanwhile.
+    File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 {
+        length if length > FILE_MAX => Err(too_long(length)),
+        _ => Ok(bytes),
+    }
 }
 
 /// Runs a request to its end, each event but the last to `tell`.
@@ -67,4 +80,27 @@ pub fn pictures(model: &Arc<Model>, request: Request, mut tell: impl FnMut(&Even
         check_interrupt()?;
     }
     bail!("the run ended without pictures")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = || format!("{:#}", load(Some(folder.path()), &Device::flex()).unwrap_err());
+        let path = folder.path().join("model.json");
+        std::fs::create_dir(&path).unwrap();
+        assert!(message().contains("model.json: not a regular file"), "{}", message());
+        std::fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(message().contains("model.json: not a regular file"), "{}", message());
+        std::fs::remove_file(&path).unwrap();
+        let target = folder.path().join("elsewhere.json");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        std::fs::write(&target, "{}").unwrap();
+        assert!(!message().contains("not a regular file"), "a link to a file is one: {}", message());
+    }
 }

@@ -6,28 +6,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use firefall_core::image::Picture;
-use firefall_core::png::{encode, parse};
+use firefall_core::png::{encode_with_profile, parse};
 
 use crate::files::{Existing, write_whole};
 
 pub(crate) use firefall_core::png::TEXT_MAX;
 pub use firefall_core::png::{Origin, Texts};
 
-/// Largest file that is read, bytes.
-const FILE_MAX: u64 = 64 << 20;
+/// Largest file that is read, bytes: more than any picture that is written has. Its pixels are passed over, and what is
+/// kept of it is bounded in [`parse`].
+const FILE_MAX: u64 = 4 << 30;
 
 /// Writes `picture` to `path` with its origin, whole or not at all; returns the path it got, see [`Existing`].
 ///
 /// # Errors
 /// Names the path: what [`write_whole`] says, a picture without pixels, or a text of more than 64 KiB.
 pub fn write(path: &Path, picture: &Picture, origin: &Origin, existing: Existing) -> Result<PathBuf> {
-    write_whole(path, existing, |out| Ok(encode(out, picture, origin)?))
+    write_with_profile(path, picture, origin, None, existing)
+}
+
+/// As [`write`], colours meant in an ICC profile of RGB; in sRGB without one.
+///
+/// # Errors
+/// Those of [`write`].
+pub fn write_with_profile(
+    path: &Path,
+    picture: &Picture,
+    origin: &Origin,
+    profile: Option<&[u8]>,
+    existing: Existing,
+) -> Result<PathBuf> {
+    write_whole(path, existing, |out| Ok(encode_with_profile(out, picture, origin, profile)?))
 }
 
 /// Reads the texts of the PNG file at `path`.
 ///
 /// # Errors
-/// Names the path: no file, no PNG, a file of more than 64 MiB, a text of more than 64 KiB, compressed or not, more than
+/// Names the path: no file, no PNG, a file of more than 4 GiB, a text of more than 64 KiB, compressed or not, more than
 /// 1 MiB of texts, or a chunk that is cut off or damaged.
 pub fn read(path: &Path) -> Result<Texts> {
     let read = || -> Result<Texts> {
@@ -46,6 +61,8 @@ pub fn read(path: &Path) -> Result<Texts> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
     use super::*;
 
     #[test]
@@ -79,6 +96,24 @@ mod tests {
         assert!(format!("{:#}", read(&path).unwrap_err()).contains("not a PNG file"));
         assert!(format!("{:#}", read(folder.path()).unwrap_err()).contains("cannot read"));
         File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("at most 67108864"));
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("at most 4294967296"));
+    }
+
+    #[test]
+    fn a_file_of_many_pixels_says_how_it_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let origin = Origin { prompt: Some("a star".into()), seed: Some(7), ..Origin::default() };
+        write(&path, &Picture::filled(2, 2, [9; 3]), &origin, Existing::Refuse).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        // Pixels before the texts: a hole of a file that takes no room.
+        let (head, rest) = whole.split_at(33);
+        let pixels = 200u32 << 20;
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&[head, &pixels.to_be_bytes(), b"IDAT"].concat()).unwrap();
+        file.seek(SeekFrom::Current(i64::from(pixels) + 4)).unwrap();
+        file.write_all(rest).unwrap();
+        assert!(file.metadata().unwrap().len() > u64::from(pixels));
+        assert_eq!(read(&path).unwrap().origin, origin);
     }
 }

@@ -89,9 +89,52 @@ fn folders_are_worked_through_with_masks_of_the_same_name() {
     for folder in [path("in"), masks.clone()] {
         std::fs::remove_file(folder.join("y-2.png")).unwrap();
     }
+    let inside = [&["a star", "--mask", text(&masks), "--out", text(&masks), "--force"][..], &QUICK].concat();
+    let (code, said) = run("inpaint", &[&path("in")], &inside);
+    assert!(code == 1 && said.contains("x.png would be overwritten by a result"), "{said}");
+    // One that cannot be painted is found before the first is.
+    let (none, late) = (path("none"), path("late"));
+    std::fs::create_dir(&none).unwrap();
+    std::fs::copy(masks.join("x.png"), none.join("x.png")).unwrap();
+    GrayImage::new(64, 64).save(none.join("y.png")).unwrap();
+    let more_of = ["a star", "--mask", text(&none), "--out", text(&late), "--model", text(model())];
+    let (code, said) = run("inpaint", &[&path("in")], &[&more_of[..], &QUICK].concat());
+    assert!(code == 2 && said.contains("y.png: the mask is empty"), "{said}");
+    assert!(!late.exists(), "nothing was begun");
     std::fs::remove_file(masks.join("y.png")).unwrap();
     let (code, said) = run("inpaint", &[&path("in")], &more.concat());
     assert!(code == 1 && said.contains("y.png has no mask"), "{said}");
+}
+
+/// The colours of a photo stay what they were where nothing is painted, also where a viewer looks at its profile.
+#[test]
+fn the_colour_profile_goes_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let before = files(folder.path(), [50, 40]);
+    let mut profile = vec![0; 200];
+    profile[16..20].copy_from_slice(b"RGB ");
+    profile[36..40].copy_from_slice(b"acsp");
+    let mut info = png::Info::with_size(50, 40);
+    info.icc_profile = Some(profile.clone().into());
+    let mut encoder = png::Encoder::with_info(std::fs::File::create(path("a.png")).unwrap(), info).unwrap();
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(before.as_raw()).unwrap();
+    let (mask, out) = (path("mask.png"), path("out.png"));
+    let inpaint = ["a star", "--mask", text(&mask), "--out", text(&out), "--model", text(model())];
+    let outpaint = ["a star", "--left", "5", "--out", text(&out), "--model", text(model()), "--force"];
+    for (command, more) in [("inpaint", &inpaint[..]), ("outpaint", &outpaint[..])] {
+        let (code, said) = run(command, &[&path("a.png")], &[more, &QUICK].concat());
+        assert!(code == 0 && !said.contains("not kept"), "{said}");
+        let file = std::io::BufReader::new(std::fs::File::open(&out).unwrap());
+        let reader = png::Decoder::new(file).read_info().unwrap();
+        assert_eq!(reader.info().icc_profile.as_deref(), Some(&profile[..]), "{command}");
+        assert!(reader.info().srgb.is_none(), "{command}");
+    }
+    let deep = image::ImageBuffer::from_pixel(50, 40, Rgb([40_000u16, 0, 65_535]));
+    image::DynamicImage::ImageRgb16(deep).save(path("a.png")).unwrap();
+    let (code, said) = run("outpaint", &[&path("a.png")], &[&outpaint[..], &QUICK].concat());
+    assert!(code == 0 && said.contains("a.png: more than 8 bits a channel"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! cargo run --release --example binding -- assets/model [pictures]
 //! ```
 
+#![allow(clippy::print_stdout, reason = "a table for people")]
+
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};

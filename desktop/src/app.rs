@@ -11,7 +11,7 @@ use firefall_cli::outcome::say;
 use firefall_core::image::Picture;
 
 use crate::canvas::{Hand, View};
-use crate::document::{Autosaver, Document, Journal};
+use crate::document::{Abandoned, Autosaver, Damaged, Document, Found, Journal};
 use crate::engine::{About, Engine, Told};
 use crate::errands::{Errands, Folder, Outcome, Safe};
 use crate::frames::Frames;
@@ -68,6 +68,8 @@ pub struct App {
     pub(crate) device: String,
     pub(crate) device_choice: DeviceChoice,
     pub(crate) notices: Vec<String>,
+    /// Sessions that cannot be brought back, until the user has said what becomes of them.
+    pub(crate) damaged: Vec<Damaged>,
     pub(crate) shows_help: bool,
     /// A path that is typed, where the system has no dialog for it.
     pub(crate) typing: Option<Typing>,
@@ -82,6 +84,8 @@ pub struct App {
     autosaver: Option<Autosaver>,
     /// What the journal has: the document's revision and the wishes.
     pub(crate) kept: (u64, Wishes),
+    /// What the wishes are where the user has none: as usual, or as the pictures that were opened say.
+    pub(crate) usual: Wishes,
     pub(crate) wants_prompt: bool,
     verbose: bool,
 }
@@ -111,6 +115,7 @@ impl App {
             device: "opening a device".into(),
             device_choice: options.device,
             notices: Vec::new(),
+            damaged: Vec::new(),
             shows_help: false,
             typing: None,
             next: None,
@@ -120,6 +125,7 @@ impl App {
             side: Side::History,
             autosaver: None,
             kept: (0, Wishes::default()),
+            usual: Wishes::default(),
             wants_prompt: true,
             verbose: options.verbose,
         };
@@ -136,36 +142,55 @@ impl App {
 
     /// Takes up what a program that is gone has left, unless a picture is to be opened, and keeps a journal from now on.
     fn recover(&mut self, root: &Path, is_opening: bool) {
-        match Journal::abandoned(root) {
-            Err(error) => self.notify(&format!("{error:#}")),
-            Ok(found) => {
-                for damaged in &found.damaged {
-                    self.notify(&format!("{} cannot be brought back: {}", damaged.folder.display(), damaged.reason));
-                }
-                let waiting = found.sessions.len().saturating_sub(1);
-                if waiting > 0 && !is_opening {
-                    self.notify(&format!("{waiting} more sessions were left; they come back with the next windows"));
-                }
-                if let Some(session) = found.sessions.into_iter().next().filter(|_| !is_opening) {
-                    match session.read().and_then(|saved| Ok((Document::restored(&saved)?, saved))) {
-                        Err(error) => self.notify(&format!("{error:#}")),
-                        Ok((document, saved)) => {
-                            (self.document, self.source) = (document, saved.source);
-                            self.wishes = Wishes::restored(&saved.settings);
-                            self.notify("The last session is back as it was");
-                            self.take_journal(root);
-                            // Only once the new journal has it.
-                            let flushed = self.autosaver.as_ref().map_or(Ok(()), Autosaver::flush);
-                            if let Err(error) = flushed.and_then(|()| session.discard()) {
-                                self.notify(&format!("{error:#}"));
-                            }
-                            return;
-                        }
-                    }
-                }
-            }
+        let found = Journal::abandoned(root).unwrap_or_else(|error| {
+            self.notify(&format!("{error:#}"));
+            Found::default()
+        });
+        self.damaged = found.damaged;
+        let left = match (found.sessions.len(), is_opening) {
+            (0, _) | (1, false) => None,
+            (1, true) => Some("a session of before was left; it comes back when no picture is named".into()),
+            (n, true) => Some(format!("{n} sessions of before were left; they come back when no picture is named")),
+            (n, false) => Some(format!("{} more sessions were left; they come back with the next windows", n - 1)),
+        };
+        if let Some(left) = left {
+            self.notify(&left);
         }
+        match found.sessions.into_iter().next().filter(|_| !is_opening) {
+            Some(session) => self.take_up(session, root),
+            None => self.take_journal(root),
+        }
+    }
+
+    /// Goes on with a session that was left.
+    fn take_up(&mut self, session: Abandoned, root: &Path) {
+        let (document, saved) = match session.read().and_then(|saved| Ok((Document::restored(&saved)?, saved))) {
+            Ok(restored) => restored,
+            Err(error) => {
+                self.notify(&format!("{error:#}"));
+                return self.take_journal(root);
+            }
+        };
+        (self.document, self.source) = (document, saved.source);
+        self.wishes = Wishes::restored(&saved.settings);
+        self.usual.adopt(self.document.origin(), None);
+        self.notify("The last session is back as it was");
         self.take_journal(root);
+        // Only once the new journal has it.
+        if let Err(error) = session.hand_over(self.autosaver.as_ref()) {
+            self.notify(&format!("{error:#}"));
+        }
+    }
+
+    /// What becomes of the first of the damaged sessions: it is removed from the disk, or stays there.
+    pub(crate) fn settle(&mut self, is_discarded: bool) {
+        if self.damaged.is_empty() {
+            return;
+        }
+        let damaged = self.damaged.remove(0);
+        if is_discarded && let Err(error) = damaged.discard() {
+            self.notify(&format!("{error:#}"));
+        }
     }
 
     fn take_journal(&mut self, root: &Path) {
@@ -212,7 +237,12 @@ impl App {
 
     /// Whether there is nothing that a session could bring back.
     fn is_blank(&self) -> bool {
-        !self.document.is_changed() && self.wishes == Wishes::default() && self.source.is_none()
+        !self.document.is_touched() && self.wishes == Wishes::default() && self.source.is_none()
+    }
+
+    /// Whether a picture was looked at, at most: after a crash it comes back, but nobody misses it after the end.
+    fn is_idle(&self) -> bool {
+        !self.document.is_touched() && self.wishes == self.usual
     }
 
     /// Takes what the engine and the errands have brought.
@@ -233,13 +263,14 @@ impl App {
 
     fn hear(&mut self, ctx: &Context, told: Told) {
         match told {
-            Told::Opened { device, about } => {
+            Told::Opened { device, choice, about } => {
                 self.log(&format!("ready on {device}"));
                 if self.about.is_none() {
                     // A picture may have been there before any model.
                     self.wishes.leave_to_model(self.document.origin(), &about.config);
+                    self.usual.leave_to_model(self.document.origin(), &about.config);
                 }
-                (self.device, self.about) = (device, Some(about));
+                (self.device, self.device_choice, self.about) = (device, choice, Some(about));
             }
             Told::NotOpened(why) | Told::Notice(why) => self.notify(&why),
             Told::Began { ticket, batch } => self.making.began(ticket, *batch),
@@ -386,7 +417,7 @@ impl eframe::App for App {
         self.keep(false);
         let Some(autosaver) = self.autosaver.take() else { return };
         // It comes back with the next window, also where the picture is saved: no file has the mask, the prompt and the rest.
-        let outcome = if self.is_blank() { autosaver.close() } else { autosaver.flush() };
+        let outcome = if self.is_idle() { autosaver.close() } else { autosaver.flush() };
         if let Err(error) = outcome.context("the session was not kept") {
             say(&format!("warning: {error:#}"));
         }

@@ -61,6 +61,8 @@ pub enum Told {
     Opened {
         /// Both in words.
         device: String,
+        /// What was asked for; after a failure of the device, that is the CPU.
+        choice: DeviceChoice,
         /// The model.
         about: About,
     },
@@ -242,7 +244,7 @@ impl Worker {
             folder: folder.clone(),
         };
         self.open = Some((device, model, folder));
-        Ok(Told::Opened { device: description, about })
+        Ok(Told::Opened { device: description, choice, about })
     }
 
     /// A run is over: it came to its end, was stopped, or failed.
@@ -420,7 +422,7 @@ mod tests {
             Told::Opened { .. },
             Told::Ended { ticket: 7, failure: Some(why) },
             Told::Notice(notice),
-            Told::Opened { device, .. },
+            Told::Opened { device, choice: DeviceChoice::Cpu, .. },
         ] = &told[..]
         else {
             panic!("{told:?}")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{self, Event, Key, Modifiers, RawInput, Ui};
+use eframe::egui::{self, Color32, ColorImage, Event, Key, Modifiers, RawInput, Ui};
 use firefall_core::image::Picture;
 use firefall_core::png::Origin;
 
@@ -25,6 +25,14 @@ pub(crate) fn take_tab(input: &mut RawInput, is_focused: bool, was_held: bool) -
         input.events.retain(|event| !is_tab(event));
     }
     held
+}
+
+/// What shows through is white, as it is in files.
+fn over_white(image: &ColorImage) -> Picture {
+    let [width, height] = image.size;
+    // The colours have been multiplied by their alpha.
+    let over = |pixel: &Color32| [pixel.r(), pixel.g(), pixel.b()].map(|v| v.saturating_add(255 - pixel.a()));
+    Picture { width, height, rgb: image.pixels.iter().flat_map(over).collect() }
 }
 
 impl App {
@@ -65,6 +73,10 @@ impl App {
         if !ui.ctx().egui_wants_keyboard_input() && !self.shows_help {
             self.clipboard(ui);
             self.letters(ui);
+        }
+        // No field can do anything with a picture.
+        if !self.shows_help {
+            self.take_pasted(ui);
         }
     }
 
@@ -138,16 +150,24 @@ impl App {
         for event in events {
             match event {
                 Event::Copy => ui.ctx().copy_image(to_image(self.document.picture())),
-                Event::PasteImage(image) => {
-                    let [width, height] = image.size;
-                    let rgb = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
-                    self.show_picture(Picture { width, height, rgb }, None, Origin::default());
-                }
                 Event::Paste(text) => {
                     self.notify(&format!("the clipboard has no picture but {} letters", text.chars().count()));
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A picture from the clipboard, also where a field is in focus.
+    fn take_pasted(&mut self, ui: &Ui) {
+        let image = ui.input(|input| {
+            input.events.iter().rev().find_map(|event| match event {
+                Event::PasteImage(image) => Some(image.clone()),
+                _ => None,
+            })
+        });
+        if let Some(image) = image {
+            self.show_picture(over_white(&image), None, Origin::default());
         }
     }
 
@@ -172,6 +192,17 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_shows_through_is_white() {
+        let pixels = [[200, 100, 0, 255], [0, 0, 0, 0], [9, 9, 9, 0], [200, 0, 100, 128]];
+        let image = ColorImage::from_rgba_unmultiplied([4, 1], pixels.as_flattened());
+        let picture = over_white(&image);
+        assert_eq!((picture.width, picture.height), (4, 1));
+        assert_eq!(picture.rgb[..9], [200, 100, 0, 255, 255, 255, 255, 255, 255]);
+        let near = |(is, want): (&u8, u8)| is.abs_diff(want) <= 1;
+        assert!(picture.rgb[9..].iter().zip([227, 127, 177]).all(near), "{:?}", picture.rgb);
+    }
 
     #[test]
     fn tab_shows_the_original_only_without_a_field() {

@@ -16,7 +16,7 @@ use firefall_desktop::{App, Options};
 #[derive(Debug, Parser)]
 #[command(name = "firefall-desktop", version, max_term_width = 100)]
 struct Args {
-    /// A picture to open (PNG, JPEG or WebP) [default: what was open last, or a white one]
+    /// A picture to open (PNG, JPEG or WebP) [default: what was worked on last, or a white one]
     picture: Option<PathBuf>,
 
     /// The model's folder [default: the shipped model]

@@ -39,9 +39,15 @@ pub(crate) struct Run {
     pub(crate) progress: Progress,
     /// How each picture is made; nothing until the run has begun.
     origins: Vec<Origin>,
+    /// Calls of the denoisers up to the end of each stage, beginning with none.
+    calls: Vec<usize>,
     started: Instant,
     /// When the first step was done: what comes before says nothing of the speed.
     first: Option<(Instant, usize)>,
+    /// The same of this stage.
+    first_of_stage: Option<(Instant, usize)>,
+    /// How long a step of this stage takes.
+    pub(crate) per_step: Option<Duration>,
 }
 
 /// What is made, and what was made last.
@@ -55,6 +61,8 @@ pub(crate) struct Making {
     pub(crate) selected: usize,
     /// Whether the variations are done; previews otherwise.
     pub(crate) is_done: bool,
+    /// Whether they are what a run showed last that did not come to its end.
+    is_stopped: bool,
     /// How long a call of a denoiser takes for a batch, as measured last.
     pub(crate) per_call: Option<Duration>,
     /// What the canvas shows, and the number under which it was asked for.
@@ -73,16 +81,17 @@ pub(crate) struct Making {
 
 impl Making {
     /// A run is asked for. It has to be prepared first.
-    pub(crate) fn begin(&mut self, ticket: u64, calls: usize) {
+    pub(crate) fn begin(&mut self, ticket: u64) {
         self.discard();
-        let progress = Progress { calls: [0, calls], ..Progress::default() };
-        self.run = Some(Run { ticket, progress, origins: Vec::new(), started: Instant::now(), first: None });
+        self.run = Some(Run::new(ticket));
     }
 
     /// The run of `ticket` is prepared, unless another is wanted by now.
     pub(crate) fn began(&mut self, ticket: u64, batch: Batch) {
         if let Some(run) = self.run.as_mut().filter(|run| run.ticket == ticket) {
             run.origins = batch.origins;
+            run.progress.calls[1] = batch.calls.last().copied().unwrap_or_default();
+            run.calls = batch.calls;
             self.job = Some(batch.job);
         }
     }
@@ -93,6 +102,7 @@ impl Making {
         self.job = None;
         self.selected = 0;
         self.is_done = false;
+        self.is_stopped = false;
         self.patch = None;
         self.gone = self.revision;
         self.revision += 1;
@@ -122,6 +132,12 @@ impl Making {
         Some((self.job.as_ref()?, self.variations.get(self.selected)?))
     }
 
+    /// What a variation says of how it was made. Seed and settings of a run that was stopped would make another picture.
+    pub(crate) fn told(&self, variation: &Variation) -> Origin {
+        let origin = variation.origin.clone();
+        if self.is_stopped { Origin { seed: None, settings: None, ..origin } } else { origin }
+    }
+
     /// Shows another of the variations.
     pub(crate) fn select(&mut self, index: usize) {
         if index < self.variations.len() && index != self.selected {
@@ -136,11 +152,10 @@ impl Making {
         match event {
             Event::StageStarted { stage, stages, steps, .. } => {
                 run.progress = Progress { stage, stages, steps, step: 0, ..run.progress };
+                (run.first_of_stage, run.per_step) = (None, None);
             }
             Event::Step { stage, step, steps, preview } => {
-                run.progress.calls[0] += 1;
-                run.progress = Progress { stage, step, steps, ..run.progress };
-                run.first.get_or_insert((Instant::now(), run.progress.calls[0]));
+                run.step([stage, step, steps], Instant::now());
                 let origins = std::mem::take(&mut run.origins);
                 self.show(ctx, preview.unwrap_or_default(), &origins);
                 self.run.as_mut()?.origins = origins;
@@ -165,6 +180,7 @@ impl Making {
         if let Some(run) = &ours {
             self.last = run.seeds().or(self.last);
             self.is_done = !self.variations.is_empty();
+            self.is_stopped = self.is_done;
             self.job = self.job.take().filter(|_| !self.variations.is_empty());
         }
         ours.is_some()
@@ -194,6 +210,31 @@ impl Making {
 }
 
 impl Run {
+    fn new(ticket: u64) -> Self {
+        Self {
+            ticket,
+            progress: Progress::default(),
+            origins: Vec::new(),
+            calls: Vec::new(),
+            started: Instant::now(),
+            first: None,
+            first_of_stage: None,
+            per_step: None,
+        }
+    }
+
+    /// A stage has done one step more, of so many. The steps of a stage take as many calls each, but for the rounding.
+    fn step(&mut self, [stage, step, steps]: [usize; 3], now: Instant) {
+        let up_to = |stage: usize| self.calls.get(stage).copied().unwrap_or_default();
+        let (before, after) = (up_to(stage.saturating_sub(1)), up_to(stage));
+        let done = before + after.saturating_sub(before) * step / steps.max(1);
+        self.progress = Progress { stage, step, steps, calls: [done, self.progress.calls[1]], ..self.progress };
+        self.first.get_or_insert((now, done));
+        let (since, first) = *self.first_of_stage.get_or_insert((now, step));
+        let made = u32::try_from(step.saturating_sub(first)).unwrap_or(u32::MAX);
+        self.per_step = now.duration_since(since).checked_div(made).or(self.per_step);
+    }
+
     /// The first seed and how many there are, once it has begun.
     fn seeds(&self) -> Option<(u64, usize)> {
         Some((self.origins.first()?.seed?, self.origins.len()))
@@ -232,6 +273,11 @@ pub(crate) fn in_words(time: Duration) -> String {
     }
 }
 
+/// "0.25 s a step".
+pub(crate) fn a_step(time: Duration) -> String {
+    format!("{:.2} s a step", time.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,13 +286,71 @@ mod tests {
     fn times_are_short() {
         let words = [0.04, 9.4, 31.0, 600.0].map(|s| in_words(Duration::from_secs_f64(s)));
         assert_eq!(words, ["0.0 s", "9.4 s", "31 s", "10 min"]);
+        assert_eq!(a_step(Duration::from_millis(1250)), "1.25 s a step");
+    }
+
+    #[test]
+    fn steps_and_their_total_count_the_same() {
+        let ctx = Context::default();
+        for (sampler, of_step) in [("ddpm", 1), ("heun", 2)] {
+            let mut making = Making::default();
+            let batch = batch_by(Some(sampler));
+            let calls = batch.calls.clone();
+            assert_eq!((calls[0], calls[1]), (0, of_step * 4 + 1 - of_step), "{sampler}");
+            making.begin(1);
+            making.began(1, batch);
+            let mut shares = Vec::new();
+            for (stage, all) in calls.iter().enumerate().skip(1) {
+                making.hear(&ctx, 1, Event::StageStarted { stage, stages: calls.len() - 1, size: 8, steps: 4 });
+                for step in 1..=4 {
+                    making.hear(&ctx, 1, Event::Step { stage, step, steps: 4, preview: None });
+                    shares.push(making.run.as_ref().unwrap().share());
+                }
+                assert_eq!(making.run.as_ref().unwrap().progress.calls[0], *all, "{sampler}");
+            }
+            assert!(
+                shares.is_sorted() && shares[0] < shares[3] && shares.last() == Some(&1.0),
+                "{sampler}: {shares:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_is_timed_by_the_steps_of_its_stage() {
+        let (mut run, start) = (Run::new(1), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        run.step([1, 1, 9], at(5000));
+        assert_eq!(run.per_step, None, "what comes before the first step says nothing");
+        run.step([1, 2, 9], at(5100));
+        run.step([1, 3, 9], at(5300));
+        assert_eq!(run.per_step, Some(Duration::from_millis(150)));
+    }
+
+    #[test]
+    fn what_was_stopped_does_not_say_that_it_can_be_made_again() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        let preview = || vec![Picture::filled(2, 2, [1; 3])];
+        making.begin(1);
+        making.began(1, batch());
+        making.hear(&ctx, 1, Event::Step { stage: 1, step: 1, steps: 2, preview: Some(preview()) });
+        assert!(making.end(1) && making.is_done);
+        let told = |making: &Making| making.told(making.waiting().unwrap().1);
+        assert_eq!(
+            (told(&making).prompt.as_deref(), told(&making).seed, told(&making).settings),
+            (Some("a"), None, None)
+        );
+        assert_eq!(making.variations[0].origin.seed, Some(1), "it can still be used again");
+        making.begin(2);
+        making.began(2, batch());
+        making.hear(&ctx, 2, Event::Done { pictures: preview() });
+        assert!(told(&making).seed == Some(1) && told(&making).settings.is_some());
     }
 
     #[test]
     fn events_of_another_run_mean_nothing() {
         let (ctx, mut making) = (Context::default(), Making::default());
         let done = |ticket: u64| (ticket, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
-        making.begin(2, 10);
+        making.begin(2);
         making.began(1, batch());
         assert!(making.job.is_none());
         making.began(2, batch());
@@ -262,7 +366,7 @@ mod tests {
     #[test]
     fn a_step_that_comes_late_fills_nothing() {
         let (ctx, mut making) = (Context::default(), Making::default());
-        making.begin(1, 10);
+        making.begin(1);
         making.began(1, batch());
         making.discard();
         let preview = Some(vec![Picture::filled(2, 2, [1; 3])]);
@@ -277,24 +381,31 @@ mod tests {
     #[test]
     fn the_seeds_of_a_batch_are_known_once_it_is_over() {
         let (ctx, mut making) = (Context::default(), Making::default());
-        making.begin(1, 10);
+        making.begin(1);
         assert!(making.end(1) && making.last.is_none(), "it never began");
-        making.begin(2, 10);
+        making.begin(2);
         making.began(2, batch());
         assert!(making.last.is_none());
         making.hear(&ctx, 2, Event::Done { pictures: vec![Picture::filled(2, 2, [1; 3])] });
         assert_eq!(making.last, Some((1, 4)));
         making.last = None;
-        making.begin(3, 10);
+        making.begin(3);
         making.began(3, batch());
         assert!(making.end(3));
         assert_eq!(making.last, Some((1, 4)), "stopped");
     }
 
     fn batch() -> Batch {
-        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        batch_by(None)
+    }
+
+    /// Four steps in every stage, in the first by a sampler.
+    fn batch_by(sampler: Option<&str>) -> Batch {
+        let mut config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        config.stages.iter_mut().for_each(|stage| stage.sampling.steps = 4);
         let (picture, mask) = (Picture::filled(8, 8, [0; 3]), firefall_core::image::Mask::filled(8, 8, 255));
-        let wishes = crate::wishes::Wishes { prompt: "a".into(), ..Default::default() };
+        let (sampler, resampling) = (sampler.map(str::to_owned), Some(firefall_core::diffusion::Resampling::QUICK));
+        let wishes = crate::wishes::Wishes { prompt: "a".into(), sampler, resampling, ..Default::default() };
         let order = crate::wishes::Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes };
         order.prepare(&config, "").unwrap()
     }
@@ -307,7 +418,7 @@ mod tests {
             making.hear(&ctx, 2, Event::Step { stage: 1, step: 1, steps: 2, preview });
         };
         let image = || ColorImage::filled([1, 1], eframe::egui::Color32::RED);
-        making.begin(2, 10);
+        making.begin(2);
         making.began(2, batch());
         assert!(making.wants_patch().is_none());
         step(&mut making);
@@ -322,7 +433,7 @@ mod tests {
         making.discard();
         making.take_patch(Some((second, image())));
         assert!(making.patch.is_none() && making.wants_patch().is_none());
-        making.begin(2, 10);
+        making.begin(2);
         making.began(2, batch());
         step(&mut making);
         assert!(making.wants_patch().unwrap().0 > second);

@@ -78,7 +78,9 @@ impl App {
         self.making.run = None;
         self.making.discard();
         self.hand.let_go(&mut self.document);
-        self.wishes.adopt(&origin, self.about.as_ref().map(|about| &about.config));
+        let config = self.about.as_ref().map(|about| &about.config);
+        self.wishes.adopt(&origin, config);
+        self.usual.adopt(&origin, config);
         self.document = Document::new(picture).with_origin(origin);
         self.source = source;
         self.view.reset();

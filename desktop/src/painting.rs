@@ -8,7 +8,7 @@ use firefall_core::image::Mask;
 use firefall_core::png::Origin;
 
 use crate::app::App;
-use crate::document::{Edit, MaskEdit};
+use crate::document::{Edit, Layers, MaskEdit};
 use crate::wishes::Order;
 
 impl App {
@@ -22,6 +22,12 @@ impl App {
         self.making.waiting().is_none() && !self.is_editing
     }
 
+    /// Picture and mask, with what the hand has begun.
+    fn layers(&mut self) -> Layers {
+        self.hand.finish(&mut self.document);
+        self.document.layers()
+    }
+
     pub(crate) fn generate(&mut self) {
         let asked = match &self.about {
             None => Err("no model is loaded yet".to_owned()),
@@ -32,11 +38,10 @@ impl App {
             return self.notify(&why);
         }
         self.leave_seeds_behind();
-        let layers = self.document.layers();
+        let layers = self.layers();
         let order = Order { picture: layers.picture, mask: layers.mask, wishes: self.wishes.clone() };
-        let calls = self.calls().unwrap_or_default();
         let ticket = self.engine.make(order);
-        self.making.begin(ticket, calls);
+        self.making.begin(ticket);
         self.notices.clear();
     }
 
@@ -53,7 +58,7 @@ impl App {
         let about = self.about.as_ref()?;
         let sampler = self.wishes.sampler.as_deref().and_then(|name| SamplerKind::from_name(name).ok());
         let settings = StageSettings { steps: self.wishes.steps, sampler, ..StageSettings::default() };
-        let request = Request { stages: vec![settings; about.config.stages.len()], ..Request::default() };
+        let request = Request { stages: vec![settings], ..Request::default() };
         Some(request.calls_painting(&about.config, self.wishes.resampling(&about.config), self.wishes.strength))
     }
 
@@ -63,9 +68,10 @@ impl App {
             return;
         }
         let Some((job, variation)) = self.making.waiting() else { return };
-        let (job, painted, origin) = (job.clone(), variation.painted.clone(), variation.origin.clone());
+        let (job, painted, origin) = (job.clone(), variation.painted.clone(), self.making.told(variation));
         self.is_editing = true;
-        self.errands.accept(self.document.layers(), job, painted, origin);
+        let layers = self.layers();
+        self.errands.accept(layers, job, painted, origin);
     }
 
     pub(crate) fn undo(&mut self) {
@@ -84,7 +90,8 @@ impl App {
     pub(crate) fn edit_mask(&mut self, edit: MaskEdit) {
         if self.is_free() {
             self.is_editing = true;
-            self.errands.edit_mask(self.document.layers(), edit);
+            let layers = self.layers();
+            self.errands.edit_mask(layers, edit);
         }
     }
 
@@ -99,7 +106,8 @@ impl App {
     pub(crate) fn extend(&mut self) {
         if self.is_free() {
             self.is_editing = true;
-            self.errands.extend(self.document.layers(), self.margins);
+            let layers = self.layers();
+            self.errands.extend(layers, self.margins);
         }
     }
 

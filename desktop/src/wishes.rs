@@ -54,8 +54,7 @@ impl Task {
 }
 
 /// Everything that is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Wishes {
     /// What the picture shows when it is done.
     pub prompt: String,
@@ -67,11 +66,11 @@ pub struct Wishes {
     pub strength: f64,
     /// How often the walk from noise turns back; the model's own if absent.
     pub resampling: Option<Resampling>,
-    /// Steps of every stage; the model's own if absent.
+    /// Steps of the first stage; the model's own if absent. The other stages do as the model has it.
     pub steps: Option<usize>,
-    /// Guidance of every stage; the model's own if absent.
+    /// Guidance of the first stage; the model's own if absent.
     pub cond_scale: Option<f64>,
-    /// The name of a sampler; the model's own if absent.
+    /// The name of the first stage's sampler; the model's own if absent.
     pub sampler: Option<String>,
     /// Variations of a batch, each with its own seed.
     pub count: usize,
@@ -115,16 +114,26 @@ impl Wishes {
         self.resampling.unwrap_or_else(|| config.resampling())
     }
 
-    /// Of a session; what it does not have, or what makes no sense, is as usual.
+    /// Of a session; what it does not have, or what makes no sense, is as usual. Each for itself: one that is not
+    /// understood takes no other with it.
     #[must_use]
     pub fn restored(value: &Value) -> Self {
-        let read: Self = serde_json::from_value(value.clone()).unwrap_or_default();
         let usual = Self::default();
-        let strength = Some(read.strength).filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(usual.strength);
-        let resampling = read.resampling.filter(|resampling| resampling.validate().is_ok());
-        let blend = if read.blend.validate().is_ok() { read.blend } else { usual.blend };
-        let cond_scale = read.cond_scale.filter(|w| w.is_finite());
-        Self { strength, resampling, blend, cond_scale, count: read.count.clamp(1, MOST), ..read }
+        let sampler = read::<String>(&value["sampler"]).filter(|name| SamplerKind::from_name(name).is_ok());
+        Self {
+            prompt: read(&value["prompt"]).unwrap_or(usual.prompt),
+            negative: read(&value["negative"]).unwrap_or(usual.negative),
+            task: read(&value["task"]).unwrap_or(usual.task),
+            strength: read::<f64>(&value["strength"]).filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(usual.strength),
+            resampling: read::<Resampling>(&value["resampling"]).filter(|resampling| resampling.validate().is_ok()),
+            steps: read(&value["steps"]),
+            cond_scale: read::<f64>(&value["cond_scale"]).filter(|w| w.is_finite()),
+            sampler,
+            count: read::<usize>(&value["count"]).unwrap_or(usual.count).clamp(1, MOST),
+            seed: read(&value["seed"]).unwrap_or(usual.seed),
+            locked: read(&value["locked"]).unwrap_or(usual.locked),
+            blend: read::<Blend>(&value["blend"]).filter(|blend| blend.validate().is_ok()).unwrap_or(usual.blend),
+        }
     }
 
     /// Takes over what a saved picture says of itself. What the model of `config` would do by itself is left to it.
@@ -151,8 +160,8 @@ impl Wishes {
         }
     }
 
-    /// Leaves to the model what a picture says where the model would do the same in its first stage: in the others it
-    /// does something else of its own, which a wish would change.
+    /// Leaves to the model what a picture says where the model would do the same in its first stage, the one that wishes
+    /// are for.
     pub fn leave_to_model(&mut self, origin: &Origin, config: &ModelConfig) {
         let (Some(settings), Some(stage)) = (&origin.settings, config.stages.first()) else { return };
         let (said, own) = (Said::of(settings), &stage.sampling);
@@ -177,7 +186,8 @@ impl Wishes {
         };
         let request = Request {
             pictures: (0..self.count as u64).map(picture).collect(),
-            stages: vec![settings; config.stages.len()],
+            // The later ones are made for what they get, and want neither the steps nor the guidance of the first.
+            stages: vec![settings],
             previews: true,
             ..Request::default()
         };
@@ -214,6 +224,7 @@ struct Said {
 }
 
 impl Said {
+    /// Of the first stage, as the wishes are.
     fn of(settings: &Value) -> Self {
         let stage = &settings["stages"][0];
         let sampler = stage["sampler"].as_str().filter(|name| SamplerKind::from_name(name).is_ok());
@@ -263,6 +274,8 @@ pub struct Batch {
     pub request: Request,
     /// What each of the pictures says of how it was made.
     pub origins: Vec<Origin>,
+    /// Calls of the denoisers up to the end of each stage, beginning with none.
+    pub calls: Vec<usize>,
 }
 
 impl Order {
@@ -276,6 +289,7 @@ impl Order {
         let picture = Picture::clone(&self.picture);
         let mask = match self.mask.bounds() {
             Some(_) => Mask::clone(&self.mask),
+            None if self.mask.alpha.iter().any(|v| *v > 0) => return Err(FAINT.into()),
             None => Mask::filled(picture.width, picture.height, 255),
         };
         let job = Job::new(picture, mask, wishes.blend, config).map_err(|e| sentence(&e.to_string()))?;
@@ -283,8 +297,21 @@ impl Order {
         let request = Request { canvas: Some(canvas), ..request };
         check(&request, config)?;
         let origins = (0..request.pictures.len()).map(|i| wishes.origin(&request, i, config, hash)).collect();
-        Ok(Batch { job: Arc::new(job), request, origins })
+        let calls = calls(&request, config);
+        Ok(Batch { job: Arc::new(job), request, origins, calls })
     }
+}
+
+/// Why a mask that nobody wants to be everything is refused.
+const FAINT: &str = "The mask is too faint: nothing is marked by half or more. Paint over it again, or clear it.";
+
+/// Calls of the denoisers up to the end of each stage, beginning with none.
+fn calls(request: &Request, config: &ModelConfig) -> Vec<usize> {
+    let up_to = |stage: usize| {
+        let (stages, canvas) = (request.stages.clone(), request.canvas.clone());
+        Request { stages, canvas, stop_after: Some(stage), ..Request::default() }.calls(config)
+    };
+    (0..=config.stages.len()).map(up_to).collect()
 }
 
 /// With a capital letter and a full stop.
@@ -309,6 +336,22 @@ mod tests {
         let read = Wishes::restored(&bad);
         assert_eq!((read.strength, read.count, read.resampling), (1.0, MOST, None));
         assert_eq!(read.prompt, "a");
+    }
+
+    #[test]
+    fn what_is_not_understood_takes_nothing_else_with_it() {
+        let blend = Blend { grow: 9.0, ..Blend::default() };
+        let wishes = Wishes { prompt: "a fox".into(), seed: 7, locked: true, blend, ..Wishes::default() };
+        let odd =
+            [("task", json!("dream")), ("sampler", json!("none")), ("steps", json!(-3)), ("count", json!("many"))];
+        let mut session = serde_json::to_value(&wishes).unwrap();
+        for (key, value) in odd {
+            session[key] = value;
+            assert_eq!(Wishes::restored(&session), wishes, "{key}");
+        }
+        session["blend"]["colour"] = json!(1);
+        assert_eq!(Wishes::restored(&session), Wishes { blend: Blend::default(), ..wishes });
+        assert_eq!(Wishes::restored(&json!("nothing")), Wishes::default());
     }
 
     #[test]
@@ -347,6 +390,32 @@ mod tests {
             assert!(early.steps.is_some() && early.resampling.is_some());
             early.leave_to_model(&origin, &config);
             assert_eq!(early, wishes);
+        }
+    }
+
+    #[test]
+    fn wishes_are_for_the_first_stage() {
+        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let (steps, cond_scale, sampler) = (Some(41), Some(5.5), Some("heun".to_owned()));
+        let wishes = Wishes { prompt: "a star".into(), steps, cond_scale, sampler, ..Wishes::default() };
+        let [set, plain] = [&wishes, &Wishes { prompt: "a star".into(), ..Wishes::default() }]
+            .map(|wishes| wishes.request(&config).unwrap().described(&config)["stages"].clone());
+        assert_eq!((set[0]["steps"].as_u64(), set[0]["cond_scale"].as_f64()), (Some(41), Some(5.5)));
+        assert_eq!(set[0]["sampler"], "heun");
+        assert!(config.stages.len() > 1 && set[1] == plain[1], "{set} {plain}");
+    }
+
+    #[test]
+    fn a_mask_that_is_too_faint_is_not_everything() {
+        let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
+        let wishes = Wishes { prompt: "a star".into(), ..Wishes::default() };
+        let order = |alpha: u8| {
+            let (picture, mask) = (Picture::filled(40, 40, [9; 3]), Mask::filled(40, 40, alpha));
+            Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes: wishes.clone() }.prepare(&config, "hash")
+        };
+        assert!(order(0).is_ok() && order(128).is_ok());
+        for alpha in [1, 127] {
+            assert!(order(alpha).unwrap_err().contains("too faint"), "{alpha}");
         }
     }
 

@@ -60,7 +60,8 @@ export interface Loaded {
   stored: boolean;
 }
 
-/** Loading: `got` of `total` bytes of the program or the weights, then the device, then the model. */
+/** Loading: `got` of `total` bytes of program and weights together, which come at once, then the device, then the model.
+ * `phase` is which of them has just gone on; `total` is null until both are known. */
 export type LoadProgress =
   | { phase: 'program' | 'weights'; got: number; total: number | null }
   | { phase: 'device' | 'model' };
@@ -72,6 +73,7 @@ export type GenerateProgress =
   | { phase: 'stage_started'; stage: number; stages: number; size: number; steps: number }
   | { phase: 'denoising'; stage: number; step: number; steps: number; images: ImageData[] }
   | { phase: 'stage_done'; stage: number }
+  /** A sentence, told once in a run. */
   | { phase: 'warning'; message: string }
   | { phase: 'recovering'; message: string; device: 'auto' | 'webgpu' | 'cpu' };
 
@@ -124,6 +126,7 @@ export interface Generated {
   device: DeviceInfo;
 }
 
+/** What a file says of its picture; what it does not say is left out. */
 export interface Origin {
   prompt?: string;
   negative?: string;
@@ -148,7 +151,9 @@ export class FirefallClient {
   generate(
     params: GenerateParams,
     onProgress?: (progress: GenerateProgress) => void,
-    options?: { busyPolicy?: 'replace' | 'reject' },
+    /** What becomes of a run that is under way: `replace`, or `abort_and_queue`, which is the same, ends it; `reject` keeps it
+     * and refuses the new one. */
+    options?: { busyPolicy?: 'replace' | 'abort_and_queue' | 'reject' },
   ): { id: number; promise: Promise<Result<Generated>>; abort: () => void };
   png(image: ImageData, origin: Origin): Promise<Result<{ blob: Blob }>>;
   read(bytes: ArrayBuffer): Promise<Result<{ origin: Origin }>>;

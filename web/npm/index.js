@@ -6,6 +6,9 @@
 /** What a device may be asked to be. */
 const DEVICES = ['auto', 'webgpu', 'cpu'];
 
+/** What may become of a run when another is asked for; the middle one is another name for the first. */
+const BUSY_POLICIES = ['replace', 'abort_and_queue', 'reject'];
+
 /** More take more memory than they save time. */
 const MOST_WORKERS = 4;
 
@@ -19,14 +22,20 @@ class Closed extends WorkerEnd {
   }
 }
 
+/** With a capital and a full stop: what browsers and drivers say is often a part of a sentence. */
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;
+
 /** @returns {{ ok: false, reason: string, message: string }} */
-const failed = (reason, message) => ({ ok: false, reason, message });
+const failed = (reason, message) => ({ ok: false, reason, message: sentence(message) });
 
 const superseded = () => failed('superseded', 'Another prompt took the place of this one.');
 const cancelled = () => failed('cancelled', 'Stopped.');
 
 /** Whether a value is a whole number that survives being one: seeds and counts. */
 const isWhole = (value) => Number.isSafeInteger(value) && value >= 0;
+
+/** Lone surrogates are no text in UTF-8. */
+const wellFormed = (text) => text?.toWellFormed?.() ?? text;
 
 export class FirefallClient {
   #assets;
@@ -112,14 +121,16 @@ export class FirefallClient {
   }
 
   /**
-   * Makes pictures. A run that is under way is replaced, or with `busyPolicy: 'reject'` kept.
+   * Makes pictures. A run that is under way is replaced, or with `busyPolicy: 'reject'` kept; a policy that is none is refused.
    * @returns {{ id: number, promise: Promise<object>, abort: () => void }}
    */
   generate(params, onProgress = () => {}, { busyPolicy = 'replace' } = {}) {
     const id = ++this.#latest;
-    if (busyPolicy === 'reject' && this.#running) {
-      return { id, promise: Promise.resolve(failed('busy', 'A picture is being made.')), abort: () => {} };
+    const refused = (reason, message) => ({ id, promise: Promise.resolve(failed(reason, message)), abort: () => {} });
+    if (!BUSY_POLICIES.includes(busyPolicy)) {
+      return refused('unsupported_option', `There is no busy policy "${String(busyPolicy)}"; there are ${BUSY_POLICIES.join(', ')}.`);
     }
+    if (busyPolicy === 'reject' && this.#running) return refused('busy', 'A picture is being made.');
     const before = this.#running;
     before?.stop(superseded());
     const run = { stopped: null, cancels: new Set() };
@@ -132,7 +143,7 @@ export class FirefallClient {
     });
     this.#running = run;
     // Its worker may be in the midst of a step, of which the caller wants to hear no more.
-    const tell = (event) => void (run.stopped || onProgress(event));
+    const tell = warnedOnce((event) => void (run.stopped || onProgress(event)));
     run.promise = this.#generate(run, before?.promise, params, tell)
       .catch((error) => failed('internal_error', String(error?.message ?? error)))
       .finally(() => {
@@ -174,7 +185,9 @@ export class FirefallClient {
     if (run.stopped || !loaded.ok) return { result: loaded };
     const { device } = loaded;
     const started = performance.now();
-    const workers = device.kind === 'cpu' ? await this.#workersFor(request.pictures.length) : [this];
+    // Other workers load for a while too, which a run that is stopped need not see either.
+    const workers = await Promise.race([device.kind === 'cpu' ? this.#workersFor(request.pictures.length) : [this], run.halted]);
+    if (run.stopped) return { result: run.stopped };
     const shares = shared(request.pictures, workers.length);
     const told = together(shares.length, onProgress);
     const answers = shares.map((pictures, i) => workers[i].#share(run, { request: { ...request, pictures }, paint }, told[i]));
@@ -221,7 +234,8 @@ export class FirefallClient {
 
   /** A picture as a PNG file that knows how it was made. */
   async png(image, origin) {
-    return this.#ask('png', { image, origin });
+    const { prompt, negative, ...rest } = origin ?? {};
+    return this.#ask('png', { image, origin: { ...rest, prompt: wellFormed(prompt), negative: wellFormed(negative) } });
   }
 
   /** What a PNG file says of itself. */
@@ -287,7 +301,8 @@ export class FirefallClient {
     worker.onmessageerror = () => this.#ended(worker, 'A message could not be read.');
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#ended(worker, event.message ? `The worker failed: ${event.message}` : 'The worker could not be started.');
+      const missing = 'The worker could not be started. Reload the page, which may have a new version by now.';
+      this.#ended(worker, event.message ? `The worker failed: ${event.message}` : missing);
     };
     this.#worker = worker;
     return worker;
@@ -300,16 +315,12 @@ export class FirefallClient {
     if (!call) return;
     if (event) return call.onEvent(event);
     this.#calls.delete(id);
-    call.resolve(value);
+    call.resolve(value.ok ? value : failed(value.reason, value.message));
   }
 
   #ended(worker, message) {
-    if (worker !== this.#worker) return;
-    const calls = [...this.#calls.values()];
-    // So that they hear the reason, and not that the worker was closed for it.
-    this.#calls.clear();
-    this.#drop();
-    calls.forEach((call) => call.reject(new WorkerEnd(message)));
+    // All hear the reason, those in other workers as well, and not that theirs was closed for it.
+    if (worker === this.#worker) this.#drop(new WorkerEnd(sentence(message)));
   }
 
   #drop(end = new WorkerEnd('The worker was closed.')) {
@@ -332,17 +343,25 @@ function wishOf({ prompt, negative, seed = 0, count = 1, stages = [], stopAfter,
   if (!isWhole(seed)) return 'The seed must be a whole number from 0 to 9007199254740991.';
   if (!isWhole(count) || count < 1 || count > 16) return 'The count must be from 1 to 16.';
   if (!isWhole(seed + count - 1)) return 'The seeds of all pictures must be at most 9007199254740991.';
-  // Lone surrogates are no text in UTF-8.
-  const text = (value) => value?.toWellFormed?.() ?? value;
   const pictures = Array.from({ length: count }, (_, i) => ({
-    prompt: text(prompt),
-    negative: negative ? text(negative) : null,
+    prompt: wellFormed(prompt),
+    negative: negative ? wellFormed(negative) : null,
     seed: seed + i,
   }));
-  const request = { pictures, stages, stop_after: stopAfter ?? null, previews };
+  const request = copied({ pictures, stages, stop_after: stopAfter ?? null, previews });
+  if (!request) return 'The stages must be plain data: lists, objects, texts and numbers.';
   if (paint === undefined) return { request };
   const painting = paintOf(paint);
   return typeof painting === 'string' ? painting : { request: { ...request, paint: painting.how }, paint: painting.what };
+}
+
+/** A copy that can be sent to a worker, as reactive objects of a framework cannot; undefined for what JSON cannot hold. */
+function copied(value) {
+  try {
+    return JSON.parse(JSON.stringify(value));
+  } catch {
+    return undefined;
+  }
 }
 
 /** How to paint, and a copy of what; or a sentence of what is wrong with it. */
@@ -377,14 +396,30 @@ function shared(list, count) {
   return Array.from({ length: count }, (_, i) => list.slice(at(i), at(i + 1)));
 }
 
+/** A listener that hears each warning once, as a sentence: all pictures of a run have the same prompts. */
+function warnedOnce(tell) {
+  const said = new Set();
+  return (event) => {
+    if (event.phase !== 'warning') return tell(event);
+    const message = sentence(event.message.replace(/ of picture \d+/, ''));
+    if (said.has(message)) return undefined;
+    said.add(message);
+    return tell({ ...event, message });
+  };
+}
+
 /** A listener for each of `count` workers; what they tell becomes one story, which goes on as the slowest does. */
 function together(count, tell) {
   if (count === 1) return [tell];
   const order = (event) => (event ? event.stage * 10_000 + event.step : 0);
   const last = Array.from({ length: count }, () => null);
+  const begun = Array.from({ length: count }, () => 0);
   let [stage, told] = [0, 0];
   return last.map((_, i) => (event) => {
-    if (event.phase === 'stage_started' && event.stage > stage) {
+    if (event.phase === 'stage_started') {
+      begun[i] = event.stage;
+      // Once the last of them has come to it.
+      if (Math.min(...begun) <= stage) return;
       stage = event.stage;
       tell(event);
     } else if (event.phase === 'warning' || (event.phase === 'encoded' && i === 0)) {

@@ -15,7 +15,8 @@ const STALL = 20_000;
 const MANIFEST_MAX = 1 << 20;
 const MODEL_MAX = 1 << 30;
 
-class Failure extends Error {
+/** What went wrong with a file; `again` where another try may help. */
+export class Failure extends Error {
   constructor(message, { again = false } = {}) {
     super(message);
     this.name = 'download_failed';
@@ -35,7 +36,7 @@ async function openStore() {
 }
 
 /** The whole body of `url`, with `progress(got, total)` as it comes. */
-export async function fetchWhole(url, progress = () => {}, options = {}) {
+async function fetchWhole(url, progress = () => {}, options = {}) {
   const controller = new AbortController();
   let timer;
   const alive = () => {
@@ -97,14 +98,24 @@ async function patiently(what, work) {
   }
 }
 
+/** What `read` makes of the file `what` at `url`: where it throws a failure that may pass, the file is fetched again. */
+export const fetchPatiently = (what, url, progress, read) =>
+  patiently(what, async (tries) => {
+    progress(0, null);
+    // A wrong answer may be in the browser's own cache.
+    return read(await fetchWhole(url, progress, tries > 0 ? { cache: 'reload' } : {}), tries);
+  });
+
+const chunksOf = (manifest) => manifest.files.flatMap((file) => file.chunks);
+
 /**
  * All files of the model in `folder`, each chunk checked by `digest`.
  * @returns {Promise<{ hash: string, stored: boolean, files: { name: string, bytes: Uint8Array }[] }>}
  */
 export async function loadModel(folder, digest, event = () => {}) {
   const store = await openStore();
-  const { manifest, fresh } = await loadManifest(folder, store);
-  const chunks = manifest.files.flatMap((file) => file.chunks);
+  const { manifest, fresh, kept } = await loadManifest(folder, store);
+  const chunks = chunksOf(manifest);
   const total = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
   const got = new Map();
   const progress = (chunk, bytes) => {
@@ -126,7 +137,8 @@ export async function loadModel(folder, digest, event = () => {}) {
   await Promise.all(Array.from({ length: PARALLEL }, work));
   // Not before its last chunk: until then the manifest of the last visit is what works without a network.
   if (stored && fresh) stored = await keep(store, manifestUrl(folder), fresh);
-  if (store) await forgetOthers(store, folder, chunks);
+  // And where there was no room for all of the new one, the chunks of that manifest stay.
+  if (store) await forgetOthers(store, folder, stored || !kept ? chunks : [...chunks, ...chunksOf(kept)]);
   const files = manifest.files.map(({ name, chunks }) => {
     const parts = chunks.map((chunk) => bodies.get(chunk.sha256));
     return { name, bytes: join(parts, parts.reduce((sum, part) => sum + part.length, 0)) };
@@ -139,21 +151,34 @@ const manifestUrl = (folder) => new URL('manifest.json', folder);
 /** Puts a file into the store; says whether there was room. */
 const keep = (store, url, bytes) => store.put(url.href, new Response(bytes)).then(() => true, () => false);
 
+const forget = (store, url) => store.delete(url.href).catch(() => false);
+
+/** What `read` makes of the bytes in the store; what cannot be read, or not be used, is removed, so that it is fetched again. */
+async function recall(store, url, read) {
+  try {
+    const kept = await store?.match(url.href);
+    return kept && (await read(new Uint8Array(await kept.arrayBuffer())));
+  } catch {
+    await forget(store, url);
+    return undefined;
+  }
+}
+
 /**
  * The manifest from the server, so that a new model is seen; where it cannot be had, the one of the last visit.
- * `fresh` are its bytes if they are from the server.
+ * `fresh` are its bytes if they are from the server, and `kept` is the one of the last visit.
  */
 async function loadManifest(folder, store) {
   const url = manifestUrl(folder);
   const fetched = () => fetchWhole(url, undefined, { cache: 'no-cache' });
-  const kept = await store?.match(url.href).catch(() => undefined);
+  const kept = await recall(store, url, parseManifest);
   try {
     // With one at hand nobody waits for a server that does not answer.
     const bytes = await (kept ? fetched() : patiently('The list of weights', fetched));
-    return { manifest: parseManifest(bytes), fresh: bytes };
+    return { manifest: parseManifest(bytes), fresh: bytes, kept };
   } catch (error) {
     if (!kept) throw error;
-    return { manifest: parseManifest(new Uint8Array(await kept.arrayBuffer())) };
+    return { manifest: kept, kept };
   }
 }
 
@@ -171,7 +196,7 @@ function parseManifest(bytes) {
   const file = (one) => /^[A-Za-z0-9_]+\.(json|safetensors|txt)$/.test(one?.name) && Array.isArray(one.chunks) && one.chunks.every(chunk);
   if (manifest?.format !== 1) throw bad('another version of its format');
   if (!hex(manifest.hash) || !Array.isArray(manifest.files) || !manifest.files.every(file)) throw bad('not a list of files');
-  const total = manifest.files.flatMap((one) => one.chunks).reduce((sum, one) => sum + one.bytes, 0);
+  const total = chunksOf(manifest).reduce((sum, one) => sum + one.bytes, 0);
   if (!(total > 0 && total <= MODEL_MAX)) throw bad('its sizes');
   return manifest;
 }
@@ -181,20 +206,16 @@ const chunkUrl = (folder, chunk) => new URL(`${chunk.sha256}.bin`, folder);
 async function loadChunk(folder, chunk, store, digest, progress) {
   const url = chunkUrl(folder, chunk);
   const isRight = async (bytes) => bytes.length === chunk.bytes && (await digest(bytes)) === chunk.sha256;
-  const kept = await store?.match(url.href).catch(() => undefined);
+  const kept = await recall(store, url, (bytes) => bytes);
   if (kept) {
-    const bytes = new Uint8Array(await kept.arrayBuffer());
-    if (await isRight(bytes)) {
-      progress(bytes.length);
-      return { bytes, stored: true };
+    if (await isRight(kept)) {
+      progress(kept.length);
+      return { bytes: kept, stored: true };
     }
-    await store.delete(url.href).catch(() => {});
+    await forget(store, url);
   }
-  const bytes = await patiently('A part of the weights', async (tries) => {
-    progress(0);
-    // A wrong answer may be in the browser's own cache.
-    const options = tries > 0 ? { cache: 'reload' } : {};
-    const bytes = await fetchWhole(url, (got) => progress(Math.min(got, chunk.bytes)), options);
+  const came = (got) => progress(Math.min(got, chunk.bytes));
+  const bytes = await fetchPatiently('A part of the weights', url, came, async (bytes) => {
     if (await isRight(bytes)) return bytes;
     const what = bytes.length === chunk.bytes ? 'it is damaged' : `it has ${bytes.length} bytes instead of ${chunk.bytes}`;
     throw new Failure(what, { again: true });
@@ -214,5 +235,10 @@ async function forgetOthers(store, folder, chunks) {
 
 /** Removes all weights; says whether there were any. */
 export async function forgetAll() {
-  return (await globalThis.caches?.delete(STORE).catch(() => false)) ?? false;
+  try {
+    return (await globalThis.caches?.delete(STORE)) ?? false;
+  } catch {
+    // A page that may store nothing has nothing stored.
+    return false;
+  }
 }

@@ -2,14 +2,20 @@
 
 import init, { Engine, read_png, sha256, write_png } from './firefall_web.js';
 import { program as file } from './program.js';
-import { fetchWhole, forgetAll, loadModel } from './weights.js';
+import { Failure, fetchPatiently, forgetAll, loadModel } from './weights.js';
 
 /** Adapters that are the CPU in disguise, slower than the program's own CPU path. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp|software/i;
 /** What the kernels need, which is what the specification promises. */
 const LIMITS = { maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256 };
+/** A graphics driver that has not answered for so many milliseconds is left for the CPU. */
+const ADAPTER_WAIT = 15_000;
+/** How every program begins. */
+const MAGIC = [0, 97, 115, 109];
 
 let program = null;
+/** How much of the program has come. */
+let arrived = { got: 0, total: null };
 let engine = null;
 const working = new Set();
 const stopped = new Set();
@@ -49,9 +55,14 @@ function listenToDevices() {
 async function start(assets, progress = () => {}) {
   program ??= (async () => {
     listenToDevices();
-    const url = new URL(file(), assets);
-    const bytes = await fetchWhole(url, (got, total) => progress({ phase: 'program', got, total }));
-    await init({ module_or_path: bytes });
+    const came = (got, total) => {
+      arrived = { got, total };
+      progress({ phase: 'program' });
+    };
+    const module = await fetchPatiently('The program', new URL(file(), assets), came, compiled);
+    // A host that compresses does not say how long it is.
+    came(arrived.got, arrived.got);
+    await init({ module_or_path: module });
   })();
   try {
     await program;
@@ -59,6 +70,27 @@ async function start(assets, progress = () => {}) {
     program = null;
     throw error;
   }
+}
+
+/** The program in a form that can be started, or why there is none in these bytes. */
+async function compiled(bytes, tries) {
+  if (MAGIC.some((byte, i) => bytes[i] !== byte)) throw new Failure('something else came in its place', { again: true });
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (error) {
+    // Once again: a browser that is too old for it reads it no better later.
+    throw new Failure(`it is damaged, or cannot run in this browser (${error.message})`, { again: tries === 0 });
+  }
+}
+
+/** Tells of program and weights, which come at once, in one sum; its total is known once both are. */
+function summed(tell) {
+  let weights = { got: 0, total: null };
+  return ({ phase, ...part }) => {
+    if (phase === 'weights') weights = part;
+    const known = arrived.total !== null && weights.total !== null;
+    tell({ phase, got: arrived.got + weights.got, total: known ? arrived.total + weights.total : null });
+  };
 }
 
 /** The first device of the ladder that works, and why it is not an earlier one. */
@@ -72,10 +104,16 @@ async function open(asked, why) {
   return { engine: await Engine.open('cpu'), device: { kind: 'cpu', name: 'CPU', why } };
 }
 
+/** The adapter; some drivers never answer. */
+function adapterSoon() {
+  const late = (_, reject) => setTimeout(() => reject(new Error(`it did not answer for ${ADAPTER_WAIT / 1000} seconds`)), ADAPTER_WAIT);
+  return Promise.race([navigator.gpu.requestAdapter({ powerPreference: 'high-performance' }), new Promise(late)]);
+}
+
 async function webgpu(asked) {
   if (!navigator.gpu) return { why: 'this browser has no WebGPU' };
   try {
-    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+    const adapter = await adapterSoon();
     if (!adapter) return { why: 'WebGPU finds no graphics device' };
     const info = adapter.info ?? {};
     const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'GPU';
@@ -95,11 +133,13 @@ async function webgpu(asked) {
 const tasks = {
   async load({ id, assets, model: folder, device, why }) {
     const event = (progress) => postMessage({ id, event: progress });
-    const weights = loadModel(new URL(folder), sha256Later(assets, event), event);
+    const download = summed(event);
+    const weights = loadModel(new URL(folder), sha256Later(assets, download), download);
     weights.catch(() => {});
-    await start(assets, event);
+    await start(assets, download);
+    const files = await weights;
     event({ phase: 'device' });
-    const [files, opened] = [await weights, await open(device, why)];
+    const opened = await open(device, why);
     engine?.free();
     engine = opened.engine;
     event({ phase: 'model' });
@@ -137,7 +177,8 @@ const tasks = {
 
   async read({ assets, bytes }) {
     await start(assets);
-    return { ok: true, origin: JSON.parse(read_png(new Uint8Array(bytes))) };
+    const told = Object.entries(JSON.parse(read_png(new Uint8Array(bytes))));
+    return { ok: true, origin: Object.fromEntries(told.filter(([, value]) => value !== null)) };
   },
 
   async purge() {
@@ -159,7 +200,7 @@ onmessage = async ({ data }) => {
     postMessage({ id: data.id, value: await tasks[data.type](data) });
   } catch (error) {
     // After a panic nothing in the program's memory can be trusted.
-    if (error instanceof WebAssembly.RuntimeError) return fatal(`The program failed: ${error.message}`);
+    if (globalThis.WebAssembly && error instanceof WebAssembly.RuntimeError) return fatal(`The program failed: ${error.message}`);
     postMessage({ id: data.id, value: failureOf(error) });
   } finally {
     working.delete(data.id);

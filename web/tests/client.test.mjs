@@ -79,6 +79,17 @@ test('busy is refused if that is asked for', async () => {
   assert.equal((await first.promise).ok, true);
 });
 
+test('a busy policy is known by name, or refused', async () => {
+  const one = client();
+  const first = one.generate({ prompt: 'a' });
+  const unknown = await one.generate({ prompt: 'b' }, () => {}, { busyPolicy: 'queue' }).promise;
+  assert.equal(unknown.reason, 'unsupported_option');
+  assert.match(unknown.message, /"queue".*replace, abort_and_queue, reject/);
+  const next = one.generate({ prompt: 'c' }, () => {}, { busyPolicy: 'abort_and_queue' });
+  assert.equal((await first.promise).reason, 'superseded');
+  assert.equal((await next.promise).ok, true);
+});
+
 test('a run stops at once, and before it began', async () => {
   const one = client();
   const run = one.generate({ prompt: 'a' }, ({ phase }) => phase === 'denoising' && run.abort());
@@ -243,6 +254,68 @@ test('on the CPU several workers share the pictures and tell one story', async (
   [started, scripts] = [0, [good('webgpu')]];
   await client().generate({ prompt: 'a', count: 4 }).promise;
   assert.equal(started, 1, 'a GPU takes all in one batch');
+});
+
+test('a run stops while other workers load', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 3 }, configurable: true });
+  scripts = [good('cpu'), () => {}];
+  const one = client();
+  const run = one.generate({ prompt: 'a', count: 4 });
+  while (started < 3) await tick();
+  run.abort();
+  assert.equal((await run.promise).reason, 'cancelled');
+  assert.deepEqual(await one.unload(), { ok: true });
+});
+
+test('a worker that dies says why, also where others work with it', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 2 }, configurable: true });
+  scripts = [dying('cpu'), (data) => data.type === 'load' && good('cpu')(data)];
+  const told = [];
+  const one = client();
+  const run = one.generate({ prompt: 'a', count: 2 }, (event) => {
+    if (event.phase !== 'recovering') return;
+    told.push(event.message);
+    run.abort();
+  });
+  await run.promise;
+  assert.deepEqual(told, ['Gone.']);
+});
+
+test('several workers tell of the stage of the slowest, and of a warning once', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 2 }, configurable: true });
+  const staged = async (data) => {
+    const { id, type, say, request } = data;
+    if (type === 'load') return good('cpu')(data);
+    say({ id, event: { phase: 'warning', message: 'the prompt of picture 1 is too long' } });
+    for (const stage of [1, 2]) {
+      say({ id, event: { phase: 'stage_started', stage, stages: 2, size: 8, steps: 1 } });
+      // The second worker is the slower one.
+      for (let wait = request.pictures[0].seed; wait > 0; wait--) await tick();
+      say({ id, event: { phase: 'denoising', stage, step: 1, steps: 1, images: [] } });
+    }
+    return say({ id, value: { ok: true, images: [], settings: {} } });
+  };
+  scripts = [staged];
+  const told = [];
+  const tell = ({ phase, stage, message }) => told.push(message ?? `${phase} ${stage}`);
+  assert.equal((await client().generate({ prompt: 'a', seed: 0, count: 2 }, tell).promise).ok, true);
+  assert.deepEqual(told, ['The prompt is too long.', 'stage_started 1', 'denoising 1', 'stage_started 2', 'denoising 2']);
+});
+
+test('settings that no worker can be sent are copied, or told', async () => {
+  let heard;
+  scripts = [(data) => ((heard = data.request ?? heard), good('cpu')(data))];
+  const stages = new Proxy([{ steps: 3 }], {});
+  assert.equal((await client().generate({ prompt: 'a', stages }).promise).ok, true);
+  assert.deepEqual(structuredClone(heard).stages, [{ steps: 3 }]);
+  const round = [];
+  round.push(round);
+  assert.equal((await client().generate({ prompt: 'a', stages: round }).promise).reason, 'unsupported_option');
+});
+
+test('what a worker says is a sentence', async () => {
+  scripts = [({ id, say }) => say({ id, value: { ok: false, reason: 'webgpu_unsupported', message: 'this browser has no WebGPU' } })];
+  assert.equal((await client().load()).message, 'This browser has no WebGPU.');
 });
 
 /** A picture of one colour, as a page has it; Node has no ImageData. */

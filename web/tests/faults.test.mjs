@@ -46,11 +46,11 @@ async function works(page) {
   await page.context().close();
 }
 
-/** Answers to the first chunk, `times` times; then the server is well again. */
-const badly = (times, answer) => {
+/** Answers to the first chunk, or other file, `times` times; then the server is well again. */
+const badly = (times, answer, which = chunk) => {
   let left = times;
   return async (file, response, body, request) => {
-    if (!chunk(file) || left-- <= 0) return false;
+    if (!which(file) || left-- <= 0) return false;
     await answer(response, body, request);
     return true;
   };
@@ -84,6 +84,40 @@ for (const [name, answer] of Object.entries(HEALED)) {
     await works(page);
   });
 }
+
+const program = (file) => file.endsWith('.wasm');
+for (const name of ['a server error', 'an HTML page in place of a chunk', 'a chunk that is cut off']) {
+  test(`W14 the program is fetched again after ${name}`, async () => {
+    const page = await visit({ fault: badly(1, HEALED[name], program) });
+    await ready(page);
+    heal();
+    await works(page);
+  });
+}
+
+test('W14 a program that is missing is told, and can be tried again', async () => {
+  const page = await visit({ fault: badly(Infinity, end(404, 'not found'), program) });
+  assert.match(await trouble(page), /^The program could not be loaded: the server answered 404\. Try again\./);
+  heal();
+  await page.click('#trouble button');
+  await ready(page);
+  await works(page);
+});
+
+test('W14 a prompt of which the load fails can be tried again', async () => {
+  let asked;
+  const typed = new Promise((resolve) => (asked = resolve));
+  const page = await visit({ fault: badly(Infinity, async (response) => (await typed, response.writeHead(404).end())) });
+  await page.fill('#prompt', 'a red circle');
+  await page.press('#prompt', 'Enter');
+  asked();
+  assert.match(await trouble(page), /part of the weights could not be loaded/);
+  heal();
+  await page.click('#trouble button');
+  const { status, trouble: said } = await outcome(page);
+  assert.match(status, /^Done/, said);
+  await page.context().close();
+});
 
 /** W14: what a server does every time is told, and a button tries again. */
 const TOLD = {
@@ -159,6 +193,7 @@ test('W15 a full disk is no reason to fail', async () => {
 const NO_GPU = {
   'W1 no navigator.gpu': [without.gpu, /no WebGPU/],
   'W2 no adapter': [without.adapter, /finds no graphics device/],
+  'W2 a driver that never answers': [without.answer, /did not answer for 15 seconds/],
   'W3 an adapter that is software': ['', /software/],
   'W5 less than the least limits': [
     passing({ maxStorageBuffersPerShaderStage: 4, maxComputeInvocationsPerWorkgroup: 256 }),
@@ -260,6 +295,19 @@ test('W17 a worker that the page may not start is told', async () => {
   await works(page);
 });
 
+test('W17 a page that is older than its host by now says so', async () => {
+  const fault = async (file, response, body, request) => {
+    if (file.endsWith('/worker.js')) return response.writeHead(404).end(), true;
+    if (!request.url.endsWith('?version')) return false;
+    response.writeHead(200, { 'content-type': 'text/html' }).end(String(body).replaceAll(/v-[0-9a-f]{12}/g, 'v-ffffffffffff'));
+    return true;
+  };
+  const page = await visit({ fault });
+  await page.waitForFunction(() => /new version; reload it\./.test(document.getElementById('trouble').textContent), null, { timeout: 60_000 });
+  heal();
+  await page.context().close();
+});
+
 test('W17 a page that may have no workers says so', async () => {
   const strict = await serve(dist, { headers: { 'content-security-policy': "worker-src 'none'" } });
   const page = await open(browser, strict.url, { serviceWorkers: 'block' });
@@ -293,6 +341,25 @@ test('W18 a new version takes the place of the one that was kept', async () => {
   await page.waitForFunction(async (old) => !(await caches.keys()).includes(old), old);
   await works(page);
   heal();
+});
+
+test('W18 a page in place of a file is not kept, and the files are at the next visit', async () => {
+  // As a host does that is in the midst of a new version; the page itself got the file before.
+  server.fault = async (file, response, body, request) => {
+    if (!file.endsWith('/main.js') || request.headers['sec-fetch-dest'] === 'script') return false;
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
+    return true;
+  };
+  const page = await open(browser, `${server.url}?device=cpu`);
+  await ready(page);
+  const gone = () => navigator.serviceWorker.getRegistration().then((found) => !found?.active && !found?.installing);
+  await page.waitForFunction(gone, null, { timeout: 30_000 });
+  heal();
+  await page.reload();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const type = await page.evaluate(async () => (await caches.match(document.querySelector('script[type=module]').src)).headers.get('content-type'));
+  assert.match(type, /javascript/);
+  await works(page);
 });
 
 test('W22, W23 a run goes on while the window changes and another tab is in front', async () => {
@@ -359,7 +426,7 @@ test('W20 links of every kind', async () => {
     '#v=1&prompt=x&__proto__=1&constructor=2': [/__proto__/, /constructor/],
     '#v=1&prompt=x&model=0000000000000000': [/another model/],
     '#v=9&prompt=x': [/no v/],
-    [`#v=1&prompt=${'x'.repeat(20_000)}`]: [/too long/],
+    [`#v=1&prompt=${'x'.repeat(50_000)}`]: [/too long/],
     '#v=1&prompt=%3Cscript%3Ealert(1)%3C/script%3E': [],
   };
   for (const [link, expected] of Object.entries(links)) {

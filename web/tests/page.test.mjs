@@ -183,7 +183,7 @@ test('typing works while the weights are on their way', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.id), 'prompt');
   await page.keyboard.type('a red circle');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => /Loading the (program|weights): .* MB/.test(document.getElementById('status').textContent));
+  await page.waitForFunction(() => /Loading program and weights: .* MB/.test(document.getElementById('status').textContent));
   const { status, trouble } = await outcome(page);
   assert.match(status, /^Done/, trouble);
   server.fault = null;
@@ -330,6 +330,26 @@ test('weights of an older model go when a new one comes', async () => {
   await page.waitForFunction(() => document.getElementById('status').textContent === 'Removed.');
   assert.deepEqual(await kept(page), []);
   assert.match((await make(page, 'a red circle')).status, /^Done/);
+  await page.context().close();
+});
+
+test('a link is read also after the weights were removed', async () => {
+  const page = await visit('?device=cpu');
+  await page.click('#forget');
+  await page.waitForFunction(() => document.getElementById('status').textContent === 'Removed.');
+  await page.evaluate(() => (location.hash = '#v=1&prompt=a%20blue%20star&seed=9'));
+  await page.waitForFunction(() => document.getElementById('seed').value === '9', null, { timeout: 10_000 });
+  assert.equal(await page.inputValue('#prompt'), 'a blue star');
+  await page.context().close();
+});
+
+test('a prompt with half a character is saved', async () => {
+  const page = await visit('?device=cpu');
+  await page.evaluate(() => (document.getElementById('prompt').value = 'a red circle \ud800'));
+  await page.press('#prompt', 'Enter');
+  const { status, trouble } = await outcome(page);
+  assert.match(status, /^Done/, trouble);
+  assert.match((await shown(await saved(page))).prompt, /^a red circle /);
   await page.context().close();
 });
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { MAX_SEED, emptyWish, fromFragment, toFragment } from '../www/share.js';
+import { MAX_SEED, decimal, emptyWish, fromFragment, toFragment } from '../www/share.js';
 
 const SAMPLERS = ['ddpm', 'ddim', 'dpm++2m', 'heun'];
 
@@ -19,6 +19,19 @@ test('a wish comes back from its link', () => {
   }
   assert.equal(fromFragment('', SAMPLERS), null);
   assert.equal(fromFragment('#', SAMPLERS), null);
+});
+
+test('the longest texts of the page fit into a link', () => {
+  const wish = { ...emptyWish(), prompt: '字'.repeat(2000), negative: '字'.repeat(2000), seed: MAX_SEED, model: 'a'.repeat(16) };
+  assert.deepEqual(fromFragment(toFragment(wish), SAMPLERS), { wish, refused: [] });
+});
+
+test('a number is read in every form that a field or a file has', () => {
+  const numbers = { '.5': 0.5, '-.25': -0.25, '3.': 3, '+2': 2, 1e-7: 1e-7, '1.23456789012345678': 1.2345678901234568, '1e1': 10 };
+  for (const [text, value] of Object.entries(numbers)) assert.equal(decimal(text, -100, 100), value, text);
+  for (const text of ['', '.', '-', 'e1', '1e', '1e9', 'NaN', 'Infinity', '0x1', '1,5', ' 1', '1'.repeat(50)]) {
+    assert.equal(decimal(text, -100, 100), undefined, text);
+  }
 });
 
 test('what is not understood is told and left out', () => {
@@ -47,7 +60,7 @@ test('what is not understood is told and left out', () => {
 });
 
 test('a long link, and one with much wrong, end soon', () => {
-  assert.match(fromFragment(`#prompt=${'x'.repeat(20_000)}`, SAMPLERS).refused[0], /too long/);
+  assert.match(fromFragment(`#prompt=${'x'.repeat(50_000)}`, SAMPLERS).refused[0], /too long/);
   const many = Array.from({ length: 500 }, (_, i) => `k${i}=1`).join('&');
   assert.ok(fromFragment(`#${many}`, SAMPLERS).refused.length <= 6);
 });

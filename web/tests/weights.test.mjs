@@ -126,6 +126,49 @@ test('a stored chunk that went bad is fetched again, and nothing else', async ()
   assert.equal(chunks(), 1);
 });
 
+test('an entry of the store that cannot be read is fetched again', async () => {
+  const unreadable = new Response(new ReadableStream({ pull: (controller) => controller.error(new Error('the disk')) }));
+  await load();
+  const urls = (await cache.keys()).map(({ url }) => url);
+  for (const url of urls) Map.prototype.set.call(cache, url, { clone: () => unreadable });
+  server.log.length = 0;
+  whole(await load());
+  assert.equal(chunks(), 5);
+  whole(await load());
+  assert.equal(chunks(), 5, 'and kept again');
+});
+
+test('an update that does not fit leaves the model of the last visit', async () => {
+  await load();
+  const put = cache.put;
+  const fresh = randomBytes(10);
+  const next = { ...model.manifest, files: [{ name: 'model.json', chunks: [{ sha256: sha256(fresh), bytes: fresh.length }] }] };
+  server.fault = async (path, response) => {
+    if (path.endsWith('manifest.json')) response.writeHead(200).end(JSON.stringify(next));
+    else response.writeHead(200).end(fresh);
+    return true;
+  };
+  cache.put = async () => Promise.reject(new DOMException('full', 'QuotaExceededError'));
+  assert.equal((await load()).stored, false);
+  cache.put = put;
+  server.fault = async (path, response) => (response.destroy(), true);
+  whole(await load());
+});
+
+test('a page that may store nothing removes nothing', async () => {
+  Object.defineProperty(globalThis, 'caches', {
+    configurable: true,
+    get() {
+      throw new DOMException('not here', 'SecurityError');
+    },
+  });
+  try {
+    assert.equal(await forgetAll(), false);
+  } finally {
+    Object.defineProperty(globalThis, 'caches', { configurable: true, writable: true, value: undefined });
+  }
+});
+
 test('chunks of another model go', async () => {
   const stale = `${server.url}${'f'.repeat(64)}.bin`;
   await cache.put(stale, new Response('old'));

@@ -7,7 +7,7 @@ import { History } from './history.js';
 import { Pictures, decoded } from './pictures.js';
 import { Settings } from './settings.js';
 import { Status } from './status.js';
-import { fromFragment, toFragment } from './share.js';
+import { MAX_LINK, fromFragment, toFragment } from './share.js';
 
 const EXAMPLES = [
   'a red circle',
@@ -49,6 +49,7 @@ let known = null;
 let opening = null;
 
 prompt.maxLength = MAX_PROMPT;
+at('negative').maxLength = MAX_PROMPT;
 for (const example of EXAMPLES) {
   const button = Object.assign(document.createElement('button'), { type: 'button', textContent: example });
   button.onclick = () => {
@@ -84,7 +85,8 @@ async function load() {
   if (loaded.reason === 'cancelled') return undefined;
   if (!loaded.ok) {
     at('device').textContent = '';
-    return status.fail(loaded.message, { retry: load });
+    // A run that waits for the same load tells of its end, and tries again as a run.
+    return abort ? undefined : failed(loaded, load);
   }
   modelReady(client.loaded);
   // The status line is that of a run, where there is one.
@@ -92,6 +94,19 @@ async function load() {
   if (!loaded.stored) status.note('This browser does not keep the weights; they will be loaded again next time.');
   else status.ready();
   return undefined;
+}
+
+/** Tells what went wrong, and where it may be because the host has another version of the page by now, that too. */
+async function failed({ message }, retry) {
+  status.fail(message, { retry });
+  if (!client.loaded && (await outdated())) status.warn('This page has a new version; reload it.');
+}
+
+/** Whether the page on its host is of another version, past what the service worker keeps. */
+async function outdated() {
+  const version = import.meta.url.split('/').at(-2);
+  const html = await fetch('./?version', { cache: 'no-store' }).then((answer) => answer.text(), () => '');
+  return /v-[0-9a-f]{12}\//.test(html) && !html.includes(version);
 }
 
 /** Shows what was loaded, once, whether the page or a run had asked for it. */
@@ -144,7 +159,8 @@ async function generate(paint = brush.on ? brush.wish() : undefined) {
     pictures.back();
     arrange();
     if (result.reason === 'cancelled') status.note('Stopped.');
-    else status.fail(result.message);
+    // Where nothing is loaded, no load says any more that it can be tried again.
+    else failed(result, client.loaded ? undefined : () => generate(paint));
     return;
   }
   const model = client.loaded?.model.hash ?? '';
@@ -218,10 +234,11 @@ function restore(wish) {
 
 /** Puts into the form what the address asks for, but for the prompt where one was `typed` while the model was on its way. */
 function openLink(typed) {
-  const link = fromFragment(location.hash, client.loaded?.model.samplers ?? []);
-  if (!link || !client.loaded) return;
+  // What was loaded last: its fields are there also where its weights were removed.
+  const link = fromFragment(location.hash, known?.model.samplers ?? []);
+  if (!link || !known) return;
   restore({ ...link.wish, prompt: typed ?? link.wish.prompt });
-  const other = link.wish.model && !client.loaded.model.hash.startsWith(link.wish.model);
+  const other = link.wish.model && !known.model.hash.startsWith(link.wish.model);
   const notes = other ? ['The link was made with another model; its picture will differ.'] : [];
   const all = [...notes, ...link.refused];
   if (all.length) status.warn(all.join(' '));
@@ -230,13 +247,14 @@ function openLink(typed) {
 async function share() {
   const link = new URL(location.href);
   link.hash = toFragment(shown);
+  if (link.hash.length > MAX_LINK) return status.fail('The prompt is too long for a link; save the picture, which carries it too.');
   globalThis.history.replaceState(null, '', link);
   const less = shown.paint ? ' It carries prompt and settings; the picture that was painted over stays with you.' : '';
   try {
     await navigator.clipboard.writeText(link.href);
-    status.note(`The link is copied.${less}`);
+    return status.note(`The link is copied.${less}`);
   } catch {
-    status.note(`The link is in the address bar now; the browser does not let this page copy it.${less}`);
+    return status.note(`The link is in the address bar now; the browser does not let this page copy it.${less}`);
   }
 }
 
@@ -314,12 +332,14 @@ async function openFile(file) {
 
 /** Puts into the form how a file was made, and says what is amiss. */
 function restoreOrigin(origin) {
-  const seed = origin.seed === null ? null : Number(origin.seed);
-  const known = seed === null || Number.isSafeInteger(seed);
-  restore({ ...settings.of(origin.settings), prompt: origin.prompt, negative: origin.negative ?? '', seed: known ? seed : null, count: 1 });
+  const seed = origin.seed === undefined ? null : Number(origin.seed);
+  const fits = seed === null || Number.isSafeInteger(seed);
+  const asked = settings.of(origin.settings);
+  restore({ ...asked, prompt: origin.prompt, negative: origin.negative ?? '', seed: fits ? seed : null, count: 1 });
   const notes = [];
-  if (!known) notes.push('Its seed is larger than a browser can hold and was left out.');
-  if (origin.model && client.loaded && origin.model !== client.loaded.model.hash) notes.push('It was made by another model.');
+  if (asked.partly) notes.push('Some of its settings cannot be used here and are as the model has them.');
+  if (!fits) notes.push('Its seed is larger than a browser can hold and was left out.');
+  if (origin.model && known && origin.model !== known.model.hash) notes.push('It was made by another model.');
   if (origin.settings?.inpaint) notes.push('It was painted over another picture, which is not in the file.');
   return notes;
 }

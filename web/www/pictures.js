@@ -124,8 +124,12 @@ export async function thumbnail(image) {
 /** The pixels of a file, on white where it is transparent; null if the browser cannot read it or a side is above `most`. */
 export async function decoded(file, most) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap || Math.max(bitmap.width, bitmap.height) > most) return null;
+  if (!bitmap) return null;
   const { width, height } = bitmap;
+  if (Math.max(width, height) > most) {
+    bitmap.close();
+    return null;
+  }
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const context = canvas.getContext('2d', { willReadFrequently: true });
   context.fillStyle = '#fff';

@@ -84,7 +84,7 @@ export class Settings {
     });
   }
 
-  /** The part of a wish that is in the settings of a PNG file, as far as they are understood. */
+  /** The part of a wish that is in the settings of a PNG file; `partly` if some of them cannot be used here. */
   of(settings) {
     const wish = emptyWish();
     const stages = Array.isArray(settings?.stages) ? settings.stages.slice(0, this.#stages.length) : [];
@@ -94,7 +94,8 @@ export class Settings {
       sampler: this.#fields[0] && [...this.#fields[0].sampler.options].some((o) => o.value === stage?.sampler) ? stage.sampler : undefined,
     }));
     if (stages.length > 0 && stages.length < this.#stages.length) wish.stopAfter = stages.length;
-    return wish;
+    const lost = (asked, i) => Object.keys(asked).some((key) => asked[key] === undefined && stages[i]?.[key] !== undefined);
+    return { ...wish, partly: wish.stages.some(lost) };
   }
 }
 

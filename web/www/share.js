@@ -2,7 +2,8 @@
 //
 // #v=1&prompt=a%20red%20star&seed=7&steps=18,8&scale=3,1&model=0123456789abcdef
 
-export const MAX_LINK = 16 << 10;
+/** Room for a prompt and a negative prompt of 2000 characters each, of which each may take nine in a link. */
+export const MAX_LINK = 40 << 10;
 export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 export const MAX_COUNT = 16;
 const MAX_STEPS = 1000;
@@ -42,9 +43,9 @@ export function whole(text, least, most) {
   return value >= least && value <= most ? value : undefined;
 }
 
-/** A decimal number in a range; undefined for anything else. */
+/** A decimal number in a range, in any form that a field or a file has; undefined for anything else. */
 export function decimal(text, least, most) {
-  if (!/^-?[0-9]{1,6}(\.[0-9]{1,6})?$/.test(text)) return undefined;
+  if (text.length > 40 || !/^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?$/i.test(text)) return undefined;
   const value = Number(text);
   return value >= least && value <= most ? value : undefined;
 }

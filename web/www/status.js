@@ -10,7 +10,7 @@ export class Status {
   #started = 0;
   #stageStarted = 0;
   #stage = null;
-  #loadStarted = 0;
+  #load = null;
   #spoken = 0;
   #warnings = [];
 
@@ -19,15 +19,22 @@ export class Status {
   }
 
   loading({ phase, got, total }) {
-    this.#loadStarted ||= performance.now();
     if (phase === 'device') return this.#say('Trying the graphics device…');
     if (phase === 'model') return this.#say('Building the model…');
-    const what = phase === 'program' ? 'program' : 'weights';
     this.#show(total ? got / total : undefined);
     const share = total ? ` of ${megabytes(total)}, ${Math.floor((100 * got) / total)} %` : '';
-    const left = total && got > 0 ? ((performance.now() - this.#loadStarted) * (total - got)) / got : null;
-    const time = left !== null && left > 1000 ? `, ${duration(left)} left` : '';
-    return this.#now(`Loading the ${what}: ${megabytes(got)}${share}${time}`);
+    const left = this.#left(got, total);
+    const time = left > 1000 ? `, ${duration(left)} left` : '';
+    return this.#now(`Loading program and weights: ${megabytes(got)}${share}${time}`);
+  }
+
+  /** The milliseconds that a load still takes, 0 where nobody knows; one that has less than before is another one. */
+  #left(got, total) {
+    const now = performance.now();
+    if (!this.#load || got < this.#load.got) this.#load = { since: now, from: got };
+    this.#load.got = got;
+    const came = got - this.#load.from;
+    return total && came > 0 ? ((now - this.#load.since) * (total - got)) / came : 0;
   }
 
   ready() {
@@ -107,6 +114,7 @@ export class Status {
 
   /** `undefined`: under way, nobody knows how far; `null`: nothing is under way. */
   #show(share) {
+    if (share === null) this.#load = null;
     this.#bar.hidden = share === null;
     if (share === undefined) this.#bar.removeAttribute('value');
     else if (share !== null) this.#bar.value = share;

@@ -6,14 +6,27 @@ const VERSION = '{{version}}';
 const PROGRAM = new URL(location).searchParams.get('program');
 const FILES = ['./', ...{{files}}].filter((file) => !file.endsWith('.wasm') || file.endsWith(`/${PROGRAM}`));
 
+/** What a file must come as. A host in the midst of a new version may answer with a page, and call it well. */
+const TYPES = { js: /javascript/, css: /css/, svg: /svg/, wasm: /^(?!text\/html)/ };
+
 self.addEventListener('install', (event) => {
-  event.waitUntil(
-    caches
-      .open(VERSION)
-      .then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: 'no-cache' }))))
-      .then(() => self.skipWaiting()),
-  );
+  event.waitUntil(install().then(() => self.skipWaiting()));
 });
+
+/** Keeps all files; without one of them the browser installs nothing, and tries again at the next visit. */
+async function install() {
+  const cache = await caches.open(VERSION);
+  await Promise.all(FILES.map(async (file) => cache.put(file, await fetched(file))));
+}
+
+/** A file, if it is what its name says; the page must be that of this version. */
+async function fetched(file) {
+  const answer = await fetch(file, { cache: 'no-cache' });
+  const type = answer.headers.get('content-type') ?? '';
+  const right = file === './' ? (await answer.clone().text()).includes(VERSION) : TYPES[file.split('.').pop()]?.test(type) ?? true;
+  if (!answer.ok || !right) throw new Error(`${file} came as ${answer.status} ${type}`);
+  return answer;
+}
 
 self.addEventListener('activate', (event) => {
   const others = (keys) => keys.filter((key) => key.startsWith('v-') && key !== VERSION);

@@ -1,11 +1,14 @@
 //! Pictures as PNG files that know how they were made.
 //!
-//! A file carries up to five texts: `prompt` and `negative` (iTXt, UTF-8), `seed`, `settings` (JSON) and `model` (the
-//! SHA-256 of the weights). ASCII texts of the last three are tEXt chunks, which every tool reads. Text of any script
-//! survives; only NUL, which the format cannot hold, becomes U+FFFD.
+//! A file carries up to six texts: `prompt` and `negative` (iTXt, UTF-8), `seed`, `settings` (JSON) and `model` (the
+//! SHA-256 of the weights), and `parameters`, which says the same again for other programs. ASCII texts of the last four
+//! are tEXt chunks, which every tool reads. Text of any script survives; only NUL, which the format cannot hold, becomes
+//! U+FFFD.
 
+mod parameters;
 mod read;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use ::png::text_metadata::{ITXtChunk, TEXtChunk};
@@ -96,20 +99,41 @@ fn check(key: &'static str, text: &str) -> Result<(), PngError> {
 /// # Errors
 /// What `out` says, a picture without pixels, or a text of more than 64 KiB.
 pub fn encode(out: &mut dyn Write, picture: &Picture, origin: &Origin) -> Result<(), PngError> {
+    encode_with_profile(out, picture, origin, None)
+}
+
+/// Writes a PNG file with its origin whose colours are meant in an ICC profile; in sRGB without one. What the profile
+/// says is not looked at: it must be one of RGB.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_with_profile(
+    out: &mut dyn Write,
+    picture: &Picture,
+    origin: &Origin,
+    profile: Option<&[u8]>,
+) -> Result<(), PngError> {
     let texts = origin.texts();
     texts.iter().try_for_each(|(key, text)| check(key, text))?;
     let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0);
     let (Some(width), Some(height)) = (side(picture.width), side(picture.height)) else {
         return Err(PngError::Size { width: picture.width, height: picture.height });
     };
-    let mut encoder = ::png::Encoder::new(out, width, height);
+    let mut info = ::png::Info::with_size(width, height);
+    info.icc_profile = profile.map(Cow::Borrowed);
+    let mut encoder = ::png::Encoder::with_info(out, info)?;
     encoder.set_color(::png::ColorType::Rgb);
     encoder.set_depth(::png::BitDepth::Eight);
-    encoder.set_source_srgb(::png::SrgbRenderingIntent::Perceptual);
+    if profile.is_none() {
+        encoder.set_source_srgb(::png::SrgbRenderingIntent::Perceptual);
+    }
     let mut writer = encoder.write_header()?;
-    for (key, text) in texts {
+    let again = parameters::written(origin, [width, height]).map(|text| (parameters::KEY, text));
+    for (key, text) in texts.into_iter().chain(again) {
         match key {
-            "seed" | "settings" | "model" if text.is_ascii() => writer.write_text_chunk(&TEXtChunk::new(key, text)),
+            "seed" | "settings" | "model" | parameters::KEY if text.is_ascii() => {
+                writer.write_text_chunk(&TEXtChunk::new(key, text))
+            }
             _ => writer.write_text_chunk(&ITXtChunk::new(key, text)),
         }?;
     }
@@ -180,6 +204,41 @@ mod tests {
         assert!("green star 🌟".repeat(770).chars().count() >= 9_000);
         let long: String = "星x".chars().cycle().take(10_000).collect();
         assert_eq!(round_trip(&prompted(&long)).prompt.unwrap(), long);
+    }
+
+    #[test]
+    fn other_programs_are_told_as_well() {
+        let stage = serde_json::json!({ "steps": 18, "sampler": "ddpm", "cond_scale": 1.5 });
+        for prompt in ["a red star", "赤い星"] {
+            let origin = Origin {
+                seed: Some(7),
+                settings: Some(serde_json::json!({ "model": "a", "stages": [stage] })),
+                ..prompted(prompt)
+            };
+            let mut file = Vec::new();
+            encode(&mut file, &Picture::filled(2, 3, [0; 3]), &origin).unwrap();
+            let reader = ::png::Decoder::new(io::Cursor::new(&file)).read_info().unwrap();
+            let (latin, utf8) = (&reader.info().uncompressed_latin1_text, &reader.info().utf8_text);
+            let latin = latin.iter().find(|chunk| chunk.keyword == "parameters").map(|chunk| chunk.text.clone());
+            let utf8 = utf8.iter().find(|chunk| chunk.keyword == "parameters").map(|chunk| chunk.get_text().unwrap());
+            assert_eq!(latin.is_some(), prompt.is_ascii());
+            let line = "Steps: 18, Sampler: DDPM, CFG scale: 1.5, Seed: 7, Size: 2x3, Model: a";
+            assert_eq!(latin.or(utf8).unwrap(), format!("{prompt}\n{line}"));
+            assert_eq!(round_trip(&origin), origin, "ours, and nothing of others");
+        }
+    }
+
+    #[test]
+    fn a_profile_takes_the_place_of_srgb() {
+        let picture = Picture::filled(2, 3, [9, 8, 7]);
+        for profile in [None, Some(&b"what a profile says"[..])] {
+            let mut file = Vec::new();
+            encode_with_profile(&mut file, &picture, &prompted("a"), profile).unwrap();
+            let reader = ::png::Decoder::new(io::Cursor::new(&file)).read_info().unwrap();
+            assert_eq!(reader.info().icc_profile.as_deref(), profile);
+            assert_eq!(reader.info().srgb.is_some(), profile.is_none());
+            assert_eq!(parse(&file[..]).unwrap().origin, prompted("a"));
+        }
     }
 
     #[test]

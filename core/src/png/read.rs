@@ -5,7 +5,7 @@
 
 use std::io::{Cursor, ErrorKind, Read};
 
-use super::{Origin, PngError, TEXT_MAX, TEXTS_MAX};
+use super::{Origin, PngError, TEXT_MAX, TEXTS_MAX, parameters};
 
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// Bytes of signature and IHDR chunk.
@@ -22,7 +22,8 @@ pub struct Texts {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// What Firefall wrote, or something that looks like it.
+    /// What Firefall wrote, or something that looks like it. Where there is nothing of the kind, what the text
+    /// `parameters` of other programs says, as far as it is understood.
     pub origin: Origin,
     /// Other keywords and their texts.
     pub other: Vec<(String, String)>,
@@ -32,6 +33,7 @@ pub struct Texts {
 ///
 /// # Errors
 /// No PNG, a text of more than 64 KiB, compressed or not, more than 1 MiB of texts, or a chunk that is cut off or damaged.
+/// A text that is no UTF-8 where it must be is left out.
 pub fn parse(mut file: impl Read) -> Result<Texts, PngError> {
     let mut head = [0; HEAD];
     let whole = fill(&mut file, &mut head).is_ok();
@@ -47,7 +49,18 @@ pub fn parse(mut file: impl Read) -> Result<Texts, PngError> {
             texts.other.push((key, stranger));
         }
     }
+    understand(&mut texts);
     Ok(texts)
+}
+
+/// Takes from the text `parameters` what is not known otherwise; the one that Firefall writes says nothing new and goes.
+fn understand(texts: &mut Texts) {
+    let Some(at) = texts.other.iter().position(|(key, _)| key == parameters::KEY) else { return };
+    if texts.origin == Origin::default() {
+        texts.origin = parameters::read(&texts.other[at].1);
+    } else if parameters::written(&texts.origin, [texts.width, texts.height]).as_ref() == Some(&texts.other[at].1) {
+        texts.other.remove(at);
+    }
 }
 
 /// Puts a text in its place, or returns it: a keyword of someone else, a second text of one keyword, or one that is not
@@ -94,6 +107,7 @@ fn text_chunks(file: &mut impl Read) -> Result<Vec<u8>, PngError> {
                 chunks.resize(start + length + FRAME, 0);
                 fill(file, &mut chunks[start + 8..])?;
             }
+            _ if !kind.iter().all(u8::is_ascii_alphabetic) => return Err(bad("a damaged chunk")),
             _ => {
                 let skipped = std::io::copy(&mut file.take(length as u64 + 4), &mut std::io::sink())?;
                 if skipped != length as u64 + 4 {
@@ -191,6 +205,91 @@ mod tests {
             other,
             [("prompt", "second"), ("seed", "not a number"), ("after", "the pixels"), ("Comment", "é compressed")]
         );
+    }
+
+    /// A chunk as it is, right or wrong.
+    fn raw(kind: [u8; 4], data: &[u8]) -> impl Fn(&mut ::png::Writer<&mut Vec<u8>>) {
+        move |writer: &mut ::png::Writer<&mut Vec<u8>>| writer.write_chunk(::png::chunk::ChunkType(kind), data).unwrap()
+    }
+
+    #[test]
+    fn what_other_programs_say_is_understood_where_nothing_of_ours_is() {
+        let said = "a cat\nNegative prompt: a dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 3x2";
+        let write = |writer: &mut ::png::Writer<&mut Vec<u8>>| {
+            writer.write_text_chunk(&TEXtChunk::new("parameters", said)).unwrap();
+        };
+        let texts = parse(&with(write)[..]).unwrap();
+        let (prompt, negative) = (texts.origin.prompt.as_deref(), texts.origin.negative.as_deref());
+        assert_eq!((prompt, negative, texts.origin.seed), (Some("a cat"), Some("a dog"), Some(5)));
+        let stage = serde_json::json!({ "stages": [{ "steps": 20, "cond_scale": 7.0 }] });
+        assert_eq!(texts.origin.settings, Some(stage));
+        assert_eq!(texts.other[0], ("parameters".to_owned(), said.to_owned()), "not all of it is understood");
+        let both = with(|w| {
+            write(w);
+            w.write_text_chunk(&ITXtChunk::new("prompt", "ours")).unwrap();
+        });
+        let texts = parse(&both[..]).unwrap();
+        assert_eq!(texts.origin, Origin { prompt: Some("ours".into()), ..Origin::default() });
+        assert_eq!(texts.other[0].1, said);
+    }
+
+    #[test]
+    fn settings_that_are_odd_are_texts_like_any() {
+        let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+        let open = "{\"a\":".repeat(10_000);
+        for odd in [deep.as_str(), &open, "", "{", "nul", "[1,]", "\"\\ud800\"", "\u{7f}"] {
+            let bytes = with(|w| w.write_text_chunk(&ITXtChunk::new("settings", odd)).unwrap());
+            let texts = parse(&bytes[..]).unwrap();
+            assert_eq!(texts.origin, Origin::default(), "{odd:.20}");
+            assert!(texts.other.contains(&("settings".to_owned(), odd.to_owned())), "{odd:.20}");
+        }
+        // What is JSON but says nothing of a stage is kept as it is.
+        for odd in ["null", "7", "{\"stages\": [{\"steps\": -7, \"sampler\": 9}], \"seed\": []}"] {
+            let bytes = with(|w| {
+                w.write_text_chunk(&ITXtChunk::new("settings", odd)).unwrap();
+                w.write_text_chunk(&ITXtChunk::new("prompt", "a")).unwrap();
+            });
+            let origin = parse(&bytes[..]).unwrap().origin;
+            assert_eq!(origin.settings, Some(serde_json::from_str::<serde_json::Value>(odd).unwrap()));
+            let mut file = Vec::new();
+            crate::png::encode(&mut file, &crate::image::Picture::filled(1, 1, [0; 3]), &origin).unwrap();
+            assert_eq!(parse(&file[..]).unwrap().origin, origin);
+        }
+    }
+
+    #[test]
+    fn many_small_chunks_are_read_or_refused() {
+        let many = |n: usize, kind: [u8; 4], data: &[u8]| with(|w| (0..n).for_each(|_| raw(kind, data)(w)));
+        let texts = parse(&many(100_000, *b"abCd", b"")[..]).unwrap();
+        assert_eq!(texts.other.len(), 1, "the one after the pixels");
+        let texts = parse(&many(60_000, *b"tEXt", b"a\0")[..]).unwrap();
+        assert_eq!(texts.other.len(), 60_001);
+        for kind in [*b"tEXt", *b"zTXt", *b"iTXt"] {
+            let bytes = many(100_000, kind, b"a\0");
+            assert!(refused(&bytes).contains("1048576 bytes of texts"), "{}", refused(&bytes));
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_utf8_are_left_out() {
+        let bytes = with(|w| {
+            raw(*b"iTXt", b"prompt\0\0\0\0\0a \xff\xfe star")(w);
+            raw(*b"iTXt", b"negative\0\0\0\0\0blue")(w);
+            raw(*b"tEXt", b"settings\0\xff\xfe")(w);
+            raw(*b"tEXt", b"seed\0\xb2")(w);
+        });
+        let texts = parse(&bytes[..]).unwrap();
+        assert_eq!(texts.origin, Origin { negative: Some("blue".into()), ..Origin::default() });
+        let other: Vec<_> = texts.other.iter().map(|(k, t)| (k.as_str(), t.as_str())).collect();
+        assert_eq!(other, [("settings", "\u{ff}\u{fe}"), ("seed", "\u{b2}"), ("after", "the pixels")]);
+    }
+
+    #[test]
+    fn a_chunk_of_no_kind_ends_the_reading() {
+        let mut bytes = with(|_| ());
+        bytes.truncate(HEAD);
+        bytes.resize(HEAD + 1_000_000, 0);
+        assert_eq!(refused(&bytes), "a damaged chunk");
     }
 
     #[test]

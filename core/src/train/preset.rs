@@ -28,7 +28,7 @@ pub(super) fn small() -> TrainConfig {
         stages: vec![
             StageConfig {
                 size: 32,
-                process: elucidated(0.6, 1.3),
+                process: elucidated(0.8, 1.2),
                 unet: base(),
                 lowres: None,
                 // Ancestral: its fresh noise makes good what went wrong at the levels before.

@@ -11,6 +11,7 @@
 //! | `diffusion` | schedules, posteriors, preconditioning, samplers, thresholds |
 //! | `tiny` | a cascade small enough to run and train in a test |
 //! | `cascade` | runs of it |
+//! | `painting` | runs of it that paint into a picture |
 //! | `model_files` | its folder |
 //! | `train` | its training, in a folder |
 //! | `trainer` | its training, step by step |
@@ -33,6 +34,9 @@ mod growth;
 mod model_files;
 #[cfg(test)]
 mod nn;
+#[cfg(test)]
+#[cfg(feature = "train")]
+mod painting;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

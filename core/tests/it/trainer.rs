@@ -33,7 +33,12 @@ fn trainer(config: &TrainConfig, device: &Device) -> Trainer {
 }
 
 fn fresh(config: &TrainConfig, device: &Device) -> Trainer {
-    Trainer::new(3, &config.model.stages[0], Some(&config.model.text), config.stages[0].optim.method, device)
+    Trainer::new(3, &config.model.stages[0], Some(&config.model.text), &config.stages[0], device)
+}
+
+/// What a step goes down.
+fn total((losses, naming): (Tensor<1>, Option<Tensor<1>>)) -> Tensor<1> {
+    naming.into_iter().fold(losses.mean(), |loss, naming| loss + naming)
 }
 
 fn one(tensor: &Tensor<1>) -> f32 {
@@ -88,7 +93,7 @@ fn losses_count_by_their_levels_where_that_is_asked() {
         let factors = numbers(&trainer.balance.factors(shares.clone()));
         let networks = replace(trainer.networks.clone(), values(&trainer.networks), Graph::Tracked);
         let words = words(&config, None);
-        let each = numbers(&trainer.losses(&networks, &batch, &config.stages[0], &words).unwrap().inner());
+        let each = numbers(&trainer.losses(&networks, &batch, &config.stages[0], &words).unwrap().0.inner());
         let loss = one(&trainer.step(5, &place(&config, 0), &words).unwrap().loss);
         (each, factors, loss, numbers(&trainer.balance.pictures).iter().sum::<f32>())
     };
@@ -162,14 +167,14 @@ fn check_gradients(index: usize) -> Vec<String> {
     let config = config();
     let place = place(&config, index);
     let text = (index == 0).then_some(&config.model.text);
-    let trainer = Trainer::new(3, place.config, text, place.training.optim.method, &Device::flex());
+    let trainer = Trainer::new(3, place.config, text, place.training, &Device::flex());
     let networks = shaken(trainer.networks.clone(), 4);
     let words = words(&config, (index > 0).then(|| shared().text.t5.clone()));
     let batch = examples(5, &place, 0, 0..4);
     let start = values(&networks);
     let loss = |params: Flat| {
         let networks = replace(networks.clone(), params, Graph::Tracked);
-        let loss = trainer.losses(&networks, &batch, place.training, &words).unwrap().mean();
+        let loss = total(trainer.losses(&networks, &batch, place.training, &words).unwrap());
         (networks, loss)
     };
     let (tracked, at_start) = loss(start.clone());
@@ -200,7 +205,7 @@ fn check_gradients(index: usize) -> Vec<String> {
 fn the_gradient_of_the_loss_agrees_with_central_differences() {
     let first = check_gradients(0);
     assert!(first.len() > 30, "{first:?}");
-    for part in ["t5.", "unet.stem", "unet.time", "unet.text", "unet.downs", "unet.mid", "unet.ups", "unet.final"] {
+    for part in ["t5.", "unet.stem", "unet.time", "unet.text", "unet.downs", "unet.mid", "unet.ups", "unet.final", "namer"] {
         assert!(first.iter().any(|path| path.starts_with(part)), "none of {part}: {first:?}");
     }
     let second = check_gradients(1);
@@ -218,7 +223,7 @@ fn a_gpu_has_the_same_gradients() {
     let run = |device: &Device| -> Vec<Vec<f32>> {
         let trainer = trainer(&config, device);
         let networks = replace(trainer.networks.clone(), values(&trainer.networks), Graph::Tracked);
-        let loss = trainer.losses(&networks, &batch, place.training, &words).unwrap().mean();
+        let loss = total(trainer.losses(&networks, &batch, place.training, &words).unwrap());
         gradients(&networks, loss.backward()).iter().map(numbers).collect()
     };
     let (cpu, gpu) = (run(&Device::flex()), run(&device));

@@ -93,7 +93,7 @@ impl Hand {
         } else if !is_held {
             self.paint(ui, &response, view, document);
         } else {
-            self.let_go(document);
+            self.finish_with(ui, view, document);
         }
         view.draw(&painter, rect, document, making);
         self.draw_area(&painter, view);
@@ -169,8 +169,22 @@ impl Hand {
         }
     }
 
+    /// Ends what was begun, as a result came meanwhile, with the way that the pointer has made until then.
+    fn finish_with(&mut self, ui: &Ui, view: &View, document: &mut Document) {
+        if document.is_stroking() || self.area.is_some() {
+            for event in ui.input(|input| input.events.clone()) {
+                match event {
+                    Event::PointerMoved(pos) => self.go_on(view.to_picture(pos), document),
+                    Event::PointerButton { .. } | Event::PointerGone => break,
+                    _ => {}
+                }
+            }
+            self.finish(document);
+        }
+    }
+
     /// Ends what was begun.
-    fn finish(&mut self, document: &mut Document) {
+    pub(crate) fn finish(&mut self, document: &mut Document) {
         document.end_stroke();
         let Some((places, mode)) = self.area.take() else { return };
         match (self.tool, places.as_slice()) {

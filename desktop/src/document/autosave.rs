@@ -175,6 +175,28 @@ mod tests {
     }
 
     #[test]
+    fn a_session_goes_only_when_another_has_it() {
+        let root = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(root.path()).unwrap();
+        journal.save(&state(1)).unwrap();
+        drop(journal);
+        let found = || Journal::abandoned(root.path()).unwrap().sessions.remove(0);
+        let message = found().hand_over(None).unwrap_err().to_string();
+        assert!(message.contains("the last session stays in "), "{message}");
+        let saver = Autosaver::start(Journal::open(root.path()).unwrap()).unwrap();
+        saver.save(Document::new(Picture::filled(20_000, 1, [0; 3])).snapshot(json!(1), None));
+        assert!(found().hand_over(Some(&saver)).is_err(), "it could not be saved");
+        let session = found();
+        assert_eq!(session.read().unwrap(), state(1));
+        saver.save(state(1));
+        session.hand_over(Some(&saver)).unwrap();
+        drop(saver);
+        let left = Journal::abandoned(root.path()).unwrap();
+        assert_eq!((left.sessions.len(), left.damaged.len()), (1, 0));
+        assert_eq!(left.sessions[0].read().unwrap(), state(1));
+    }
+
+    #[test]
     fn errors_come_back_and_closing_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
         let saver = Autosaver::start(Journal::open(root.path()).unwrap()).unwrap();

@@ -97,6 +97,8 @@ impl Journal {
             settings: saved.settings.clone(),
             source: saved.source.clone().map(PathBuf::into_os_string),
             origin: (&saved.origin).into(),
+            is_saved: saved.is_saved,
+            is_kept: saved.is_kept,
         };
         if self.last.as_ref() == Some(&session) {
             return Ok(());

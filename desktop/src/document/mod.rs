@@ -92,15 +92,25 @@ impl Document {
         Self::of(Layers { original: Arc::clone(&picture), picture, mask })
     }
 
-    /// A document as it was saved; nothing can be undone, and it counts as changed, as only the journal has it.
+    /// A document as it was saved; nothing can be undone. Unless the user has it in a file too, it counts as changed.
     ///
     /// # Errors
     /// If picture, original and mask are of different sizes, or have not the bytes that their sizes say.
     pub fn restored(saved: &Saved) -> Result<Self> {
         saved.check()?;
-        let Saved { picture, original, mask, origin, .. } = saved.clone();
+        let Saved { picture, original, mask, origin, is_saved, is_kept, .. } = saved.clone();
+        let is_marked = mask.alpha.iter().any(|v| *v > 0);
+        let is_touched = !is_saved || is_marked || picture != original;
         let mut document = Self::of(Layers { picture, original, mask }).with_origin(origin);
-        document.state = document.fresh(true);
+        if is_touched {
+            document.state = document.fresh(true);
+        }
+        if is_saved {
+            document.saved = document.state.clone();
+        }
+        if is_kept {
+            document.kept = document.state.picture;
+        }
         Ok(document)
     }
 
@@ -168,7 +178,8 @@ impl Document {
     #[must_use]
     pub fn snapshot(&self, settings: Value, source: Option<PathBuf>) -> Saved {
         let Layers { picture, original, mask } = self.layers.clone();
-        Saved { picture, original, mask, settings, source, origin: self.origin().clone() }
+        let (origin, is_saved, is_kept) = (self.origin().clone(), !self.is_changed(), self.is_kept());
+        Saved { picture, original, mask, settings, source, origin, is_saved, is_kept }
     }
 
     /// What changed since this was last asked; `None` if nothing did.
@@ -176,10 +187,16 @@ impl Document {
         Some(std::mem::take(&mut self.dirty)).filter(|dirty| *dirty != Dirty::default())
     }
 
-    /// Another number after every change, be it an edit, a part of a stroke or an undo.
+    /// Another number after every change, be it an edit, a part of a stroke, an undo, or that it was saved.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Whether anything was done since the picture was opened, saved or not. What is undone was not done.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.state.document != 0
     }
 
     /// Whether picture or mask differ from what was saved last, or opened. Undoing back to that is no difference.
@@ -198,14 +215,19 @@ impl Document {
     #[must_use]
     pub fn is_unsaved(&self) -> bool {
         let is_marked = self.layers.mask.alpha.iter().any(|v| *v > 0);
-        let is_kept = [self.kept, self.saved.picture].contains(&self.state.picture);
-        self.is_changed() && (is_marked || !is_kept)
+        self.is_changed() && (is_marked || !self.is_kept())
+    }
+
+    /// Whether the picture is in a file, whatever is marked.
+    fn is_kept(&self) -> bool {
+        [self.kept, self.saved.picture].contains(&self.state.picture)
     }
 
     /// Says that the user has these layers in a file of theirs; no word if they are others by now.
     pub fn mark_saved(&mut self, layers: &Layers) {
         if layers.are(&self.layers) {
             self.saved = self.state.clone();
+            self.revision += 1;
         }
     }
 
@@ -213,6 +235,7 @@ impl Document {
     pub fn mark_kept(&mut self, picture: &Arc<Picture>) {
         if Arc::ptr_eq(picture, &self.layers.picture) {
             self.kept = self.state.picture;
+            self.revision += 1;
         }
     }
 

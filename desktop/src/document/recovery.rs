@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::autosave::Autosaver;
 use super::journal::{EMPTY, Journal, LOCK, Lock, PREFIX, erase};
 use super::session::{SESSION, Saved, Session};
 
@@ -142,6 +143,18 @@ impl Abandoned {
     /// Names the file that is damaged.
     pub fn read(&self) -> Result<Saved> {
         self.session.read(&self.folder).with_context(|| format!("cannot recover {}", self.folder.display()))
+    }
+
+    /// Removes it from the disk once `keeper`, which was given all of it, has that there. Until then it stays.
+    ///
+    /// # Errors
+    /// If nobody keeps it, it could not be saved, or something cannot be removed; names the path.
+    pub fn hand_over(self, keeper: Option<&Autosaver>) -> Result<()> {
+        let Some(keeper) = keeper else {
+            bail!("the last session stays in {}, as nothing else keeps it", self.folder.display());
+        };
+        keeper.flush()?;
+        self.discard()
     }
 
     /// Removes it from the disk.

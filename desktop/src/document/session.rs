@@ -36,6 +36,10 @@ pub struct Saved {
     pub source: Option<PathBuf>,
     /// How the picture was made.
     pub origin: Origin,
+    /// Whether the user has all of it in a file: it is as it was opened, or saved.
+    pub is_saved: bool,
+    /// Whether the picture, without the mask, is safe in a file.
+    pub is_kept: bool,
 }
 
 impl Saved {
@@ -75,6 +79,12 @@ pub(super) struct Session {
     /// As in [`Saved`]; sessions of earlier programs do not say.
     #[serde(default)]
     pub(super) origin: Made,
+    /// As in [`Saved`]; of sessions that do not say, nothing is in a file.
+    #[serde(default)]
+    pub(super) is_saved: bool,
+    /// The same.
+    #[serde(default)]
+    pub(super) is_kept: bool,
 }
 
 /// How a picture was made, as in [`Origin`].
@@ -140,7 +150,8 @@ impl Session {
         let mask = Arc::new(Mask { width, height, alpha: self.mask.read(folder, Kind::Mask)? });
         let source = self.source.clone().map(PathBuf::from);
         let (settings, origin) = (self.settings.clone(), self.origin.clone().into());
-        Ok(Saved { picture: first, original, mask, settings, source, origin })
+        let (is_saved, is_kept) = (self.is_saved, self.is_kept);
+        Ok(Saved { picture: first, original, mask, settings, source, origin, is_saved, is_kept })
     }
 
     /// The files that it names.

@@ -265,6 +265,34 @@ fn changed_is_what_differs_from_what_was_saved() {
 }
 
 #[test]
+fn a_document_that_comes_back_knows_whether_it_was_saved() {
+    let again = |document: &Document| Document::restored(&document.snapshot(json!(null), None)).unwrap();
+    let mut document = Document::new(Picture::filled(30, 20, [5; 3]));
+    assert!(!again(&document).is_changed() && !again(&document).is_touched(), "only looked at");
+    document.edit_mask(MaskEdit::Invert).unwrap();
+    assert!(again(&document).is_changed() && again(&document).is_touched());
+    let revision = document.revision();
+    let layers = document.layers();
+    document.mark_saved(&layers);
+    assert!(document.revision() != revision, "the journal is to hear of it");
+    let mut saved = again(&document);
+    assert!(!saved.is_changed() && !saved.is_unsaved() && saved.is_touched(), "no file has the mask");
+    saved.edit_mask(MaskEdit::Clear).unwrap();
+    assert!(saved.is_changed() && !saved.is_unsaved(), "the picture is in a file as before");
+    document.accept(Picture::filled(30, 20, [6; 3])).unwrap();
+    assert!(again(&document).is_unsaved());
+    let (kept, revision) = (Arc::clone(document.picture()), document.revision());
+    document.mark_kept(&kept);
+    assert!(document.revision() != revision);
+    document.edit_mask(MaskEdit::Clear).unwrap();
+    assert!(again(&document).is_changed() && !again(&document).is_unsaved(), "the history has the picture");
+    document.undo();
+    document.undo();
+    document.undo();
+    assert!(!document.is_touched());
+}
+
+#[test]
 fn how_a_picture_was_made_is_undone_with_it() {
     let origin = |prompt: &str| Origin { prompt: Some(prompt.into()), ..Origin::default() };
     let mut document = Document::new(Picture::filled(30, 20, [5; 3])).with_origin(origin("a"));

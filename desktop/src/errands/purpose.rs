@@ -1,5 +1,6 @@
 //! What files and folders are chosen for: by the system's own dialog where there is one, else by typing a path.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use rfd::{AsyncFileDialog, FileHandle};
 use super::{Outcome, Safe};
 use crate::document::Layers;
 
-/// A dialog that ends sooner without a choice was never seen: the system has none.
-const SEEN: Duration = Duration::from_secs(1);
+/// A dialog that ends sooner without a choice was never seen, unless the system surely has one.
+const SEEN: Duration = Duration::from_millis(500);
 
 /// A dialog that is open; nothing if the user closes it.
 pub(super) type Dialog = Pin<Box<dyn Future<Output = Option<FileHandle>> + Send>>;
@@ -83,9 +84,14 @@ impl Purpose {
     /// Waits for the path, and does what it is wanted for.
     pub(super) fn wait(self, dialog: Dialog, suggested: PathBuf) -> Result<Outcome> {
         let begun = Instant::now();
-        match pollster::block_on(dialog) {
+        let chosen = pollster::block_on(dialog);
+        // Tests have no dialog, whatever is installed.
+        let programs = std::env::var_os("PATH").filter(|_| !cfg!(test));
+        match chosen {
             Some(file) => self.go(file.path()),
-            None if begun.elapsed() < SEEN => Ok(Outcome::NoDialog { purpose: self, suggested }),
+            None if was_missing(begun.elapsed(), programs.as_deref()) => {
+                Ok(Outcome::NoDialog { purpose: self, suggested })
+            }
             None => Ok(Outcome::Unchosen),
         }
     }
@@ -103,6 +109,14 @@ impl Purpose {
             Self::Folder(what) => Outcome::Folder { what, path: path.to_owned() },
         })
     }
+}
+
+/// Whether a dialog that ended without a choice was never there. Only systems with a portal may have none, and not where
+/// zenity, which is in one of the folders of `programs`, takes its place.
+fn was_missing(after: Duration, programs: Option<&OsStr>) -> bool {
+    let has_zenity = |folder: PathBuf| folder.join("zenity").is_file();
+    let is_there = programs.is_some_and(|programs| std::env::split_paths(programs).any(has_zenity));
+    after < SEEN && !is_there && cfg!(any(test, not(any(windows, target_os = "macos"))))
 }
 
 pub(super) fn open(path: &Path) -> Result<Outcome> {
@@ -131,6 +145,16 @@ fn write_mask(path: &Path, mask: &Mask) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dialog_that_is_cancelled_at_once_is_not_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (programs, soon) = (Some(folder.path().as_os_str()), Duration::from_millis(20));
+        assert!(was_missing(soon, None) && was_missing(soon, programs));
+        assert!(!was_missing(Duration::from_millis(700), programs), "it was seen");
+        std::fs::write(folder.path().join("zenity"), "").unwrap();
+        assert!(!was_missing(soon, programs), "there is one");
+    }
 
     #[test]
     fn masks_read_back() {

@@ -3,7 +3,9 @@
 use eframe::egui::{Button, Slider, ThemePreference, Ui};
 
 use crate::app::App;
+use crate::document::HISTORY_MEMORY_MAX;
 use crate::errands::Purpose;
+use crate::wishes::sentence;
 
 pub(crate) fn menu(app: &mut App, ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
@@ -54,6 +56,7 @@ pub(crate) fn menu(app: &mut App, ui: &mut Ui) {
 }
 
 pub(crate) fn status(app: &mut App, ui: &mut Ui) {
+    damaged(app, ui);
     let mut heard = None;
     for (i, notice) in app.notices.iter().enumerate() {
         ui.horizontal_wrapped(|ui| {
@@ -75,9 +78,10 @@ pub(crate) fn status(app: &mut App, ui: &mut Ui) {
         let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
         if let Some(stats) = memory_stats::memory_stats() {
             ui.weak(format!(
-                "{} in use, {} of it to undo",
+                "{} in use, {} of it to undo (at most {})",
                 mib(stats.physical_mem),
-                mib(app.document.history_memory())
+                mib(app.document.history_memory()),
+                mib(HISTORY_MEMORY_MAX)
             ));
         }
         if let Some(frames) = app.frames.recent() {
@@ -89,4 +93,23 @@ pub(crate) fn status(app: &mut App, ui: &mut Ui) {
             ui.weak(source.display().to_string());
         }
     });
+}
+
+/// Asks what becomes of a session that cannot be brought back, one at a time.
+fn damaged(app: &mut App, ui: &mut Ui) {
+    let Some(damaged) = app.damaged.first() else { return };
+    let mut answer = None;
+    ui.horizontal_wrapped(|ui| {
+        let hint = "Removes its folder from the disk, with the pictures in it";
+        if ui.small_button("Remove the damaged session").on_hover_text(hint).clicked() {
+            answer = Some(true);
+        }
+        if ui.small_button("Leave it on the disk").on_hover_text("The next window says it again").clicked() {
+            answer = Some(false);
+        }
+        ui.label(sentence(&format!("a session cannot be brought back: {}", damaged.reason)));
+    });
+    if let Some(is_discarded) = answer {
+        app.settle(is_discarded);
+    }
 }

@@ -76,6 +76,9 @@ fn settings(app: &mut App, ui: &mut Ui) {
             ui.selectable_value(&mut app.wishes.resampling, Some(preset), name);
         }
     });
+    if app.about.as_ref().is_some_and(|about| about.config.stages.len() > 1) {
+        ui.weak("Steps, guidance and sampler of the first stage; the others have the model's.");
+    }
     own(ui, "Steps", &mut app.wishes.steps, 18, |value| DragValue::new(value).range(1..=1000));
     own(ui, "Guidance", &mut app.wishes.cond_scale, 3.0, |value| DragValue::new(value).speed(0.1).range(-20.0..=20.0));
     let shown = app.wishes.sampler.clone().unwrap_or_else(|| "the model's".into());

@@ -3,7 +3,7 @@
 use eframe::egui::{Button, Image, ProgressBar, Ui, vec2};
 
 use crate::app::App;
-use crate::making::in_words;
+use crate::making::{a_step, in_words};
 
 /// Side of a variation in the strip, screen points.
 const SIDE: f32 = 72.0;
@@ -11,7 +11,8 @@ const SIDE: f32 = 72.0;
 pub(crate) fn staged(app: &mut App, ui: &mut Ui) {
     if let Some(run) = &app.making.run {
         let progress = run.progress;
-        let left = run.left().map_or_else(|| "starting".to_owned(), |left| format!("{} left", in_words(left)));
+        let pace = run.per_step.map_or_else(String::new, |time| format!("{}, ", a_step(time)));
+        let left = run.left().map_or_else(|| "starting".to_owned(), |left| format!("{pace}{} left", in_words(left)));
         let text = if progress.stages == 0 {
             "preparing".to_owned()
         } else {

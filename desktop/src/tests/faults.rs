@@ -128,6 +128,52 @@ fn what_is_dropped_or_pasted_and_is_no_picture_is_said() {
     assert_eq!(picture(&window).pixel(3, 3), [255, 0, 0]);
 }
 
+/// The prompt has the keys at first, but can do nothing with a picture.
+#[test]
+fn a_picture_is_pasted_wherever_something_is_typed() {
+    let (_data, mut window) = opened();
+    write(&mut window, "a fox");
+    let half = eframe::egui::Color32::from_rgba_unmultiplied(200, 0, 100, 128);
+    let image = eframe::egui::ColorImage::filled([9, 8], half);
+    window.event(Event::PasteImage(std::sync::Arc::new(image)));
+    until(&mut window, |window| picture(window).width == 9);
+    assert_eq!(picture(&window).pixel(3, 3), [227, 127, 177], "on white");
+    window.event(Event::Paste(" in snow".into()));
+    window.run_steps(3);
+    assert_eq!(window.state().wishes.prompt, "a fox in snow");
+    assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+}
+
+/// As it is after a failure of the GPU.
+#[test]
+fn the_device_that_is_shown_is_the_one_in_use() {
+    let (_data, mut window) = opened();
+    window.state_mut().device_choice = DeviceChoice::Gpu(7);
+    window.state().engine.open(DeviceChoice::Cpu, None);
+    until(&mut window, |window| window.state().device_choice == DeviceChoice::Cpu);
+}
+
+#[test]
+fn a_stroke_is_kept_when_the_first_preview_comes() {
+    let (_data, mut window) = opened();
+    write(&mut window, "a red star");
+    quick(&mut window);
+    let rect = canvas(&window);
+    let at = |share: f32| rect.min + rect.size() * vec2(share, 0.4);
+    window.event(Event::PointerMoved(at(0.4)));
+    window.step();
+    window.state_mut().generate();
+    let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
+    window.event(Event::PointerButton { pos: at(0.4), button, pressed: true, modifiers });
+    window.step();
+    assert!(window.state().document.is_stroking() && window.state().making.waiting().is_none());
+    window.event(Event::PointerMoved(at(0.5)));
+    until(&mut window, |window| window.state().making.waiting().is_some());
+    assert!(!window.state().document.is_stroking());
+    assert_eq!(window.state().document.undo_name(), Some("Brush"));
+    assert!(painted(&window) > 100, "{} pixels", painted(&window));
+}
+
 /// The drive with the history and the sessions is pulled out, and comes back.
 #[test]
 fn a_drive_that_is_gone_takes_nothing_with_it() {
@@ -206,9 +252,17 @@ fn a_run_can_be_cancelled_in_every_stage_and_before_the_first() {
         assert_eq!(picture(&window), before);
         let waits = window.state().making.waiting().is_some();
         assert!(!waits || window.state().making.is_done, "what there is can be accepted");
-        window.state_mut().making.discard();
+        if stage < 2 {
+            window.state_mut().making.discard();
+        }
     }
     assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+    // What was stopped on its way is no picture that could be made again.
+    if window.state().making.waiting().is_some() {
+        accept(&mut window);
+        let origin = window.state().document.origin();
+        assert_eq!((origin.prompt.as_deref(), origin.seed, &origin.settings), (Some("a blue circle"), None, &None));
+    }
 }
 
 #[test]

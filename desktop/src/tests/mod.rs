@@ -304,6 +304,52 @@ fn what_is_saved_and_closed_comes_back_with_its_mask() {
     assert_eq!((painted(&second), second.state().wishes.prompt.as_str()), (marked, "a green star"));
 }
 
+/// A file has all of it, with the settings that it brought.
+#[test]
+fn what_was_only_looked_at_leaves_no_session() {
+    use firefall_cli::png_text::{Origin, write as write_picture};
+
+    let (data, mut first) = stroked();
+    first.step();
+    drop(first);
+    let sessions = || std::fs::read_dir(data.path().join("sessions")).unwrap().count();
+    assert_eq!(sessions(), 1);
+    let path = data.path().join("fox.png");
+    let origin = Origin { prompt: Some("a fox".into()), seed: Some(4), ..Origin::default() };
+    let existing = firefall_cli::files::Existing::Refuse;
+    write_picture(&path, &Picture::filled(20, 10, [9; 3]), &origin, existing).unwrap();
+    for (typed, left) in [(None, 1), (Some(" in snow"), 2)] {
+        let mut window = window(data.path(), Some(&path));
+        until(&mut window, |window| window.state().wishes.prompt == "a fox");
+        assert!(says(&window, "A session of before was left"), "it is not taken, but told");
+        if let Some(text) = typed {
+            write(&mut window, text);
+        }
+        window.step();
+        eframe::App::on_exit(window.state_mut());
+        drop(window);
+        assert_eq!(sessions(), left, "{typed:?}");
+    }
+    let again = window(data.path(), None);
+    assert_eq!((picture(&again).width, again.state().wishes.prompt.len()), (20, "a fox in snow".len()));
+}
+
+#[test]
+fn a_damaged_session_goes_only_when_that_is_said() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("sessions/session-1-1-0");
+    std::fs::create_dir_all(&folder).unwrap();
+    ["session.json", "lock"].iter().for_each(|name| std::fs::write(folder.join(name), "").unwrap());
+    let mut first = window(data.path(), None);
+    assert!(says(&first, "A session cannot be brought back"));
+    click(&mut first, "Leave it on the disk");
+    assert!(!says(&first, "cannot be brought back") && folder.is_dir());
+    drop(first);
+    let mut second = window(data.path(), None);
+    click(&mut second, "Remove the damaged session");
+    assert!(!says(&second, "cannot be brought back") && !folder.exists(), "{:?}", second.state().notices);
+}
+
 #[test]
 fn saved_pictures_bring_their_settings_back() {
     let (data, mut window) = opened();
@@ -325,7 +371,7 @@ fn the_panels_say_what_there_is() {
     let (_data, mut window) = opened();
     assert!(says(&window, "calls of the denoisers"));
     assert!(says(&window, "128 x 128 pixels"));
-    assert!(says(&window, "MiB in use"));
+    assert!(says(&window, "MiB in use") && says(&window, "of it to undo (at most 256 MiB)"));
     click(&mut window, "Models");
     assert!(says(&window, "comes with the program"));
     click(&mut window, "Training");

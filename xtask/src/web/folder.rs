@@ -65,6 +65,9 @@ pub(super) fn write_package(root: &Path, program: &Path, model: &Path, out: &Pat
     for name in ["index.d.ts", "package.json", "README.md"] {
         put(out, Path::new(name), &read(&root.join("web/npm").join(name))?)?;
     }
+    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        put(out, Path::new(name), &read(&root.join(name))?)?;
+    }
     for (path, bytes) in chunked(model)? {
         put(&out.join("model"), &path, &bytes)?;
     }

@@ -1,24 +1,79 @@
-//! What is to be painted: a picture with its mask.
+//! What is to be painted: pictures with their masks.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use firefall_core::image::{Mask, Picture};
+use firefall_core::inpaint::InpaintError;
 
-use crate::pictures::{self, read, read_mask, widened};
+use crate::outcome::Usage;
+use crate::pictures::{self, Photo, read_mask, read_photo, widened};
+
+/// A picture that is to be painted, by its files: only the one at work is held.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Where the picture comes from.
+    pub(super) path: PathBuf,
+    what: What,
+}
+
+/// What of a picture is to be painted.
+#[derive(Debug)]
+enum What {
+    /// What the mask in this file says.
+    Masked(PathBuf),
+    /// So many pixels around it: left, right, top, bottom.
+    Around([usize; 4]),
+}
 
 /// A picture with its mask.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// Where the picture came from.
-    pub(super) path: PathBuf,
     pub(super) picture: Picture,
     pub(super) mask: Mask,
+    /// The ICC profile of the picture.
+    pub(super) profile: Option<Vec<u8>>,
+    /// What of the picture's file is not kept.
+    pub(super) lost: Vec<&'static str>,
+}
+
+impl Source {
+    pub(super) fn masked(path: PathBuf, mask: PathBuf) -> Self {
+        Self { path, what: What::Masked(mask) }
+    }
+
+    pub(super) fn around(path: PathBuf, margins: [usize; 4]) -> Self {
+        Self { path, what: What::Around(margins) }
+    }
+
+    /// What is read of it.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let mask = match &self.what {
+            What::Masked(mask) => Some(mask.as_path()),
+            What::Around(_) => None,
+        };
+        std::iter::once(self.path.as_path()).chain(mask)
+    }
+
+    pub(super) fn read(&self) -> Result<Input> {
+        match &self.what {
+            What::Masked(mask) => masked(&self.path, mask),
+            What::Around(margins) => extended(&self.path, *margins),
+        }
+    }
+
+    /// Whether it can be painted: read, looked at and let go.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.read()?.mask.bounds() {
+            Some(_) => Ok(()),
+            None => Err(Usage(format!("{}: {}", self.path.display(), InpaintError::EmptyMask)).into()),
+        }
+    }
 }
 
 /// A picture and a mask of the same size.
-pub(super) fn masked(image: &Path, mask: &Path) -> Result<Input> {
-    let (picture, read) = (read(image)?, read_mask(mask)?);
+fn masked(image: &Path, mask: &Path) -> Result<Input> {
+    let (Photo { picture, profile, lost }, read) = (read_photo(image)?, read_mask(mask)?);
     if (picture.width, picture.height) != (read.width, read.height) {
         bail!(
             "{} has {} x {} pixels and {} {} x {}; a mask is as large as its picture",
@@ -30,7 +85,7 @@ pub(super) fn masked(image: &Path, mask: &Path) -> Result<Input> {
             picture.height
         );
     }
-    Ok(Input { path: image.to_owned(), picture, mask: read })
+    Ok(Input { picture, mask: read, profile, lost })
 }
 
 /// The mask in `folder` that has the picture's name, whatever its ending.
@@ -43,9 +98,10 @@ pub(super) fn beside(folder: &Path, image: &Path) -> Result<PathBuf> {
 }
 
 /// A picture with room around it, which is to be painted: left, right, top, bottom.
-pub(super) fn extended(image: &Path, margins: [usize; 4]) -> Result<Input> {
-    let (picture, mask) = widened(&read(image)?, margins);
-    Ok(Input { path: image.to_owned(), picture, mask })
+fn extended(image: &Path, margins: [usize; 4]) -> Result<Input> {
+    let Photo { picture, profile, lost } = read_photo(image)?;
+    let (picture, mask) = widened(&picture, margins);
+    Ok(Input { picture, mask, profile, lost })
 }
 
 #[cfg(test)]
@@ -64,5 +120,9 @@ mod tests {
         assert!(beside(&folder.path().join("masks"), Path::new("c.png")).unwrap_err().to_string().contains("no mask"));
         assert!(masked(&image, &mask).is_ok());
         assert!(masked(&image, &other).unwrap_err().to_string().contains("b.png has 4 x 5 pixels"));
+        let error = Source::masked(image.clone(), mask).check().unwrap_err();
+        assert!(error.to_string().contains("a.jpg: the mask is empty") && error.is::<Usage>(), "{error}");
+        assert!(Source::around(image, [1, 0, 0, 0]).check().is_ok());
+        assert!(Source::around("none.png".into(), [1, 0, 0, 0]).check().is_err());
     }
 }

@@ -12,13 +12,13 @@ use firefall_core::diffusion::Resampling;
 use firefall_core::inpaint::{Blend, Job};
 use serde_json::{Value, json};
 
-use self::input::Input;
+use self::input::{Input, Source};
 use crate::args::{InpaintArgs, MakeArgs, OutpaintArgs, PaintArgs};
 use crate::command::sample::{BATCH, follow, stages};
 use crate::files::{self, Existing};
 use crate::naming::numbered;
 use crate::outcome::{Usage, catch_interrupts};
-use crate::png_text::{Origin, write};
+use crate::png_text::{Origin, write_with_profile};
 use crate::progress::Progress;
 use crate::{device, model, pictures};
 
@@ -37,8 +37,9 @@ pub(super) fn inpaint(args: &InpaintArgs) -> Result<()> {
         );
     }
     let mask = |image: &Path| if args.mask.is_dir() { input::beside(&args.mask, image) } else { Ok(args.mask.clone()) };
-    let inputs = images.iter().map(|image| input::masked(image, &mask(image)?)).collect::<Result<Vec<_>>>()?;
-    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(inputs)
+    let source = |image: PathBuf| mask(&image).map(|mask| Source::masked(image, mask));
+    let sources = images.into_iter().map(source).collect::<Result<Vec<_>>>()?;
+    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(&sources)
 }
 
 pub(super) fn outpaint(args: &OutpaintArgs) -> Result<()> {
@@ -47,33 +48,39 @@ pub(super) fn outpaint(args: &OutpaintArgs) -> Result<()> {
         return Err(Usage("say how many pixels to add: --left, --right, --top or --bottom".into()).into());
     }
     let images = pictures::list(&args.image)?;
-    let inputs = images.iter().map(|image| input::extended(image, margins)).collect::<Result<Vec<_>>>()?;
-    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(inputs)
+    let sources: Vec<Source> = images.into_iter().map(|image| Source::around(image, margins)).collect();
+    Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(&sources)
 }
 
 impl Task<'_> {
-    fn run(&self, inputs: Vec<Input>) -> Result<()> {
-        let places = self.places(&inputs)?;
+    fn run(&self, sources: &[Source]) -> Result<()> {
+        sources.iter().try_for_each(Source::check)?;
+        let places = self.places(sources)?;
         let (device, description) = device::open(self.make.device)?;
         let model = model::load(self.make.model.as_deref(), &device)?;
         let mut progress = Progress::stderr();
         progress.note(&format!("on {description}"));
         let mut seed = self.make.seed.unwrap_or_else(random_seed);
         catch_interrupts()?;
-        for (i, (input, places)) in inputs.into_iter().zip(places).enumerate() {
-            let job = Job::new(input.picture, input.mask, self.blend(), &model.config)
-                .map_err(|e| Usage(format!("{}: {e}", input.path.display())))?;
+        for (i, (source, places)) in sources.iter().zip(places).enumerate() {
+            let Input { picture, mask, profile, lost } = source.read()?;
+            let job = Job::new(picture, mask, self.blend(), &model.config)
+                .map_err(|e| Usage(format!("{}: {e}", source.path.display())))?;
             let request = self.request(&job, &model, seed)?;
             if i == 0 {
                 progress.note(&cost(&request, &model));
             }
-            progress.note(&input.path.display().to_string());
+            progress.note(&source.path.display().to_string());
+            if !lost.is_empty() {
+                progress.note(&format!("not kept of {}: {}", source.path.display(), lost.join("; ")));
+            }
             for (wishes, places) in request.pictures.chunks(BATCH).zip(places.chunks(BATCH)) {
                 let batch = Request { pictures: wishes.to_vec(), ..request.clone() };
                 let painted = model::pictures(&model, batch, |event| follow(&mut progress, event))?;
                 for ((picture, wish), (path, existing)) in painted.iter().zip(wishes).zip(places) {
                     let origin = self.origin(wish, &request, &model);
-                    let path = write(path, &job.finish(picture), &origin, *existing)?;
+                    let whole = job.finish(picture);
+                    let path = write_with_profile(path, &whole, &origin, profile.as_deref(), *existing)?;
                     progress.note(&format!("{}  seed {}", path.display(), wish.seed));
                 }
             }
@@ -108,9 +115,9 @@ impl Task<'_> {
         self.paint.preset.unwrap_or_else(|| model.config.resampling())
     }
 
-    /// The files of every input's pictures, known before the first step.
-    fn places(&self, inputs: &[Input]) -> Result<Vec<Vec<(PathBuf, Existing)>>> {
-        let one = inputs.len() == 1 && self.paint.count == 1;
+    /// The files of every source's pictures, known before the first step.
+    fn places(&self, sources: &[Source]) -> Result<Vec<Vec<(PathBuf, Existing)>>> {
+        let one = sources.len() == 1 && self.paint.count == 1;
         let file = self.paint.out.as_ref().filter(|out| one && !out.is_dir());
         if let Some(file) = file {
             let existing = Existing::named(self.make.force);
@@ -121,19 +128,22 @@ impl Task<'_> {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
         let existing = if self.make.force { Existing::Replace } else { Existing::Number };
-        let of = |input: &Input| -> Result<Vec<(PathBuf, Existing)>> {
-            let stem = input.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let of = |source: &Source| -> Result<Vec<(PathBuf, Existing)>> {
+            let stem = source.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
             let base = match &self.paint.out {
                 Some(folder) => folder.join(format!("{stem}.png")),
-                None => input.path.with_file_name(format!("{stem}-painted.png")),
+                None => source.path.with_file_name(format!("{stem}-painted.png")),
             };
-            if base == input.path && self.make.force {
-                bail!("{} would be overwritten by its own result; name another folder", base.display());
-            }
             files::check(&base, existing)?;
             Ok((1..=self.paint.count as u32).map(|n| (numbered(&base, n), existing)).collect())
         };
-        let places = inputs.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let places = sources.iter().map(of).collect::<Result<Vec<_>>>()?;
+        // A picture is read when its turn comes.
+        let read: HashSet<&Path> = sources.iter().flat_map(Source::files).collect();
+        let over = places.iter().flatten().find(|(path, _)| self.make.force && read.contains(path.as_path()));
+        if let Some((path, _)) = over {
+            bail!("{} would be overwritten by a result; name another folder", path.display());
+        }
         let mut taken = HashSet::new();
         let twice = places.iter().flatten().find(|(path, _)| existing == Existing::Replace && !taken.insert(path));
         match twice {

@@ -29,9 +29,9 @@ impl ShippedSide {
         (optim.warmup, optim.final_share, optim.learning_rate) = (1, 1.0, 1e-4);
         let Some(stage) = model.stages.into_iter().next() else { bail!("the shipped model has no stage") };
         let (tokenizer, max_len) = (model.text.tokenizer, config.model.text.max_len);
-        let (stage, training) = (base(&config).config, &config.stages[0]);
-        let mut trainer = Trainer::new(config.seed, stage, Some(&config.model.text), training, device);
-        trainer.begin_with(Networks { t5: Some(model.text.t5), unet: stage.unet, namer: None });
+        let (shape, training) = (base(&config).config, &config.stages[0]);
+        let mut trainer = Trainer::new(config.seed, shape, Some(&config.model.text), training, device);
+        trainer.begin_with(Networks { t5: Some(model.text.t5), unet: stage.unet, namer: trainer.networks.namer.clone() });
         trainer.step = config.stages[0].steps;
         Ok(Self { config, words: Words { tokenizer, max_len, frozen: None }, trainer })
     }

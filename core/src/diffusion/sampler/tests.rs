@@ -156,20 +156,34 @@ fn ddim_with_eta_one_is_ancestral_sampling() {
     }
 }
 
-/// Mean and standard deviation of many samples.
-fn moments(kind: SamplerKind, process: &Process, steps: usize) -> (f64, f64) {
-    let n = 20_000;
-    let mut stream = Stream::new(2, Purpose::Evaluation, 0);
-    let mut sampler = Sampler::new(kind, kind.levels(process, steps), tensor(&stream.normals(n)));
-    // The last estimate is a conditional mean and a little narrower, so look at the state before it.
+/// Samples of a test.
+const MANY: usize = 20_000;
+
+fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+fn covariance(a: &[f64], b: &[f64]) -> f64 {
+    let (ma, mb) = (mean(a), mean(b));
+    mean(&a.iter().zip(b).map(|(a, b)| (a - ma) * (b - mb)).collect::<Vec<_>>())
+}
+
+/// Many samples, and the level at which they stand. The last estimate is a conditional mean and a little narrower, so
+/// this is the state before it, divided by alpha.
+fn nearly(mut sampler: Sampler, stream: &mut Stream) -> (Vec<f64>, Level) {
     while sampler.done + 1 < sampler.total() {
-        sampler.step(&Ideal, &mut |_| tensor(&stream.normals(n)));
+        sampler.step(&Ideal, &mut |_| tensor(&stream.normals(MANY)));
     }
     let level = sampler.levels[sampler.done];
-    let x: Vec<f64> = values(sampler.x_t.clone()).iter().map(|&v| f64::from(v) / level.alpha).collect();
-    let mean = x.iter().sum::<f64>() / n as f64;
-    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
-    (mean, (variance - level.sigma_edm().powi(2)).sqrt())
+    (values(sampler.x_t.clone()).iter().map(|&v| f64::from(v) / level.alpha).collect(), level)
+}
+
+/// Mean and standard deviation of many samples.
+fn moments(kind: SamplerKind, process: &Process, steps: usize) -> (f64, f64) {
+    let mut stream = Stream::new(2, Purpose::Evaluation, 0);
+    let sampler = Sampler::new(kind, kind.levels(process, steps), tensor(&stream.normals(MANY)));
+    let (x, level) = nearly(sampler, &mut stream);
+    (mean(&x), (covariance(&x, &x) - level.sigma_edm().powi(2)).sqrt())
 }
 
 #[test]
@@ -189,6 +203,92 @@ fn every_sampler_draws_from_the_data() {
             let (mean, std) = moments(kind, &process, steps);
             assert!((mean - MEAN).abs() < 0.02, "{kind:?} {process:?}: mean {mean}");
             assert!((std - STD).abs() < 0.03, "{kind:?} {process:?}: standard deviation {std}");
+        }
+    }
+}
+
+/// From pictures of the data come pictures of the data, as like the first ones as the noise between them leaves them.
+#[test]
+fn every_strength_keeps_the_data() {
+    let gaussian = Process::Gaussian { schedule: LogSnrSchedule::Cosine, objective: Objective::V };
+    let samplers = [
+        (SamplerKind::Ddpm, 150),
+        (SamplerKind::Ddim { eta: 0.5 }, 100),
+        (SamplerKind::DpmSolver2m, 40),
+        (SamplerKind::Heun(Churn::default()), 40),
+    ];
+    for process in [gaussian, Process::Elucidated(Elucidated::default())] {
+        for ((kind, steps), strength) in samplers.into_iter().flat_map(|sampler| [(sampler, 0.3f64), (sampler, 0.7)]) {
+            let mut stream = Stream::new(6, Purpose::Evaluation, 0);
+            let x0: Vec<f32> = stream.normals(MANY).iter().map(|v| MEAN as f32 + STD as f32 * v).collect();
+            let (levels, left) = (kind.levels(&process, steps), (strength * steps as f64).round() as usize);
+            let eps = tensor(&stream.normals(MANY));
+            let sampler = Sampler::from_picture(kind, &levels, strength, tensor(&x0), eps);
+            assert_eq!(sampler.total(), left);
+            let (x, end) = nearly(sampler, &mut stream);
+            let std = (covariance(&x, &x) - end.sigma_edm().powi(2)).sqrt();
+            assert!((mean(&x) - MEAN).abs() < 0.02, "{kind:?} {process:?} {strength}: mean {}", mean(&x));
+            assert!((std - STD).abs() < 0.03, "{kind:?} {process:?} {strength}: standard deviation {std}");
+            if matches!(kind, SamplerKind::DpmSolver2m | SamplerKind::Heun(_)) {
+                let start = levels[steps - left];
+                let slope = (exact(1.0, start, end) - exact(0.0, start, end)) / end.alpha;
+                let want = start.alpha * STD * STD * slope;
+                let before: Vec<f64> = x0.iter().map(|&v| f64::from(v)).collect();
+                let got = covariance(&before, &x);
+                assert!((got - want).abs() < 0.012, "{kind:?} {process:?} {strength}: {got}, not {want}");
+            }
+        }
+    }
+}
+
+/// At full strength the picture is as much as other noise: what the first level keeps of it.
+#[test]
+fn at_full_strength_all_begins_with_noise() {
+    let mut stream = Stream::new(7, Purpose::Evaluation, 0);
+    for exploding in [false, true] {
+        for name in SamplerKind::NAMES {
+            let kind = SamplerKind::from_name(name).unwrap();
+            let levels = levels(exploding, 12);
+            let [x0, eps] = [0; 2].map(|_| stream.normals(6));
+            let fresh: Vec<Vec<f32>> = (0..=12).map(|_| stream.normals(6)).collect();
+            let walked = |mut sampler: Sampler| {
+                assert_eq!(sampler.total(), 12);
+                while sampler.step(&Ideal, &mut |i: usize| tensor(&fresh[i])).is_some() {}
+                values(sampler.x_t().clone())
+            };
+            let from_picture = |x0: &[f32]| Sampler::from_picture(kind, &levels, 1.0, tensor(x0), tensor(&eps));
+            let plain = walked(Sampler::new(kind, levels.clone(), tensor(&eps)));
+            assert_eq!(walked(from_picture(&[0.0; 6])), plain, "{name}: a picture of nothing");
+            let share = (levels[0].alpha / levels[0].sigma) as f32;
+            let noise: Vec<f32> = eps.iter().zip(&x0).map(|(e, x)| e + share * x).collect();
+            let (a, b) = (walked(from_picture(&x0)), walked(Sampler::new(kind, levels.clone(), tensor(&noise))));
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{name}: {a:?} and {b:?}");
+            let shifted = a.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1e-3);
+            assert!(shifted || kind != SamplerKind::DpmSolver2m, "{name}: the first level keeps some of the picture");
+        }
+    }
+}
+
+#[test]
+fn at_hardly_any_strength_the_picture_stays() {
+    let gaussian = Process::Gaussian { schedule: LogSnrSchedule::Cosine, objective: Objective::V };
+    let (x0, eps) = ([-0.6, 0.0, 0.3, 1.2], [0.5, -1.0, 1.0, 0.2]);
+    for process in [gaussian, Process::Elucidated(Elucidated::default())] {
+        for name in SamplerKind::NAMES {
+            let kind = SamplerKind::from_name(name).unwrap();
+            let levels = kind.levels(&process, 50);
+            let mut sampler = Sampler::from_picture(kind, &levels, 1e-9, tensor(&x0), tensor(&eps));
+            let mut noise = |_: usize| tensor(&[0.0; 4]);
+            let step = sampler.step(&Ideal, &mut noise).unwrap();
+            assert_eq!((step.done, step.total, step.level), (1, 1, levels[49]), "{name}");
+            assert!(sampler.step(&Ideal, &mut noise).is_none());
+            let sigma = levels[49].sigma_edm();
+            // The estimate goes a little to the mean, by the share of the noise in the variance.
+            let room = sigma + (sigma / STD).powi(2) + 1e-5;
+            for (before, after) in x0.iter().zip(values(sampler.x_t().clone())) {
+                let off = f64::from((after - before).abs());
+                assert!(sigma < 0.1 && off < room, "{name} {process:?}: {before} became {after}");
+            }
         }
     }
 }

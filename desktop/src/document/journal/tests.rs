@@ -35,6 +35,8 @@ fn state(k: u32, before: Option<&Saved>) -> Saved {
         settings: json!({ "prompt": format!("state {k}"), "k": k, "strength": 0.25 }),
         source: Some("/somewhere/a picture.png".into()),
         origin: Origin { prompt: Some(format!("\"{k}\"")), settings: Some(json!({ "k": [k] })), ..Origin::default() },
+        is_saved: k.is_multiple_of(2),
+        is_kept: k.is_multiple_of(3),
     }
 }
 
@@ -381,9 +383,12 @@ fn a_session_that_does_not_say_how_its_picture_was_made_comes_back() {
     let root = tempfile::tempdir().unwrap();
     let mut left = files(&left_behind(root.path()));
     let mut session: serde_json::Value = serde_json::from_slice(&left[SESSION]).unwrap();
-    assert!(session.as_object_mut().unwrap().remove("origin").is_some());
+    for key in ["origin", "is_saved", "is_kept"] {
+        assert!(session.as_object_mut().unwrap().remove(key).is_some());
+    }
     left.insert(SESSION.into(), serde_json::to_vec(&session).unwrap());
-    assert_eq!(found_in(&left), (Some(Saved { origin: Origin::default(), ..state(0, None) }), vec![]));
+    let want = Saved { origin: Origin::default(), is_saved: false, is_kept: false, ..state(0, None) };
+    assert_eq!(found_in(&left), (Some(want), vec![]));
 }
 
 #[cfg(unix)]
