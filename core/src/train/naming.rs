@@ -6,7 +6,8 @@
 //! pictures. To be asked for the name costs it a bit at each place, at once. One linear layer answers, for the shape and
 //! the colour, and is thrown away after the training.
 //!
-//! Places within an object's circle count ten times as much as those of the background, which are many.
+//! Pictures count alike; within one, places within an object's circle count ten times as much as those of the background,
+//! which are many.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation};
@@ -34,7 +35,7 @@ impl Namer {
         Self { answers: Linear::new(init, width, ANSWERS.iter().sum()) }
     }
 
-    /// The mean over places, by their weights, of both cross entropies.
+    /// The mean over pictures of the mean over places, by their weights, of both cross entropies.
     ///
     /// # Shapes
     /// - map: `[b, c, h, w]`, of the pictures of `scenes`
@@ -53,6 +54,7 @@ impl Namer {
 struct Names {
     shapes: Vec<i32>,
     colours: Vec<i32>,
+    /// Their sum over the batch is 1.
     weights: Vec<f32>,
 }
 
@@ -61,9 +63,7 @@ struct Names {
 fn mean(logits: Tensor<2>, names: &Names) -> Tensor<1> {
     let places = names.weights.len();
     let device = logits.device();
-    let share = 1.0 / names.weights.iter().sum::<f32>();
-    let weights = names.weights.iter().map(|weight| weight * share).collect();
-    let weights = Tensor::<2>::from_data(TensorData::new(weights, [places, 1]), &device);
+    let weights = Tensor::<2>::from_data(TensorData::new(names.weights.clone(), [places, 1]), &device);
     let [shapes, _] = ANSWERS;
     let of = |start: usize, end: usize, right: &Vec<i32>| {
         let right = Tensor::from_data(TensorData::new(right.clone(), [places, 1]), &device);
@@ -90,6 +90,9 @@ fn names(scenes: &[Scene], [h, w]: [usize; 2]) -> Names {
             names.colours.push(number(Colour::ALL.iter().position(|other| *other == colour).unwrap_or(0)));
             names.weights.push(if here.is_some() { 1.0 } else { BACKGROUND });
         }
+        let start = names.weights.len() - h * w;
+        let share = 1.0 / (names.weights[start..].iter().sum::<f32>() * scenes.len() as f32);
+        names.weights[start..].iter_mut().for_each(|weight| *weight *= share);
     }
     names
 }
@@ -119,7 +122,8 @@ mod tests {
         let names = names(&[scene()], [2, 4]);
         assert_eq!(names.shapes, [0, 0, 0, 0, 4, 4, 0, 0]);
         assert_eq!(names.colours, [10, 10, 10, 10, 0, 0, 10, 10]);
-        assert_eq!(names.weights, [0.1, 0.1, 0.1, 0.1, 1.0, 1.0, 0.1, 0.1]);
+        let weights = [0.1, 0.1, 0.1, 0.1, 1.0, 1.0, 0.1, 0.1].map(|weight| weight / 2.6);
+        assert!(names.weights.iter().zip(weights).all(|(a, b)| (a - b).abs() < 1e-6), "{:?}", names.weights);
     }
 
     /// What is known for certain costs nothing, what is not known the logarithms of the numbers of answers; a place of the

@@ -217,7 +217,7 @@ fn a_config_that_makes_no_sense_is_explained() {
     // A smaller network than the files hold.
     refused(&replaced("\"dim\": 8", "\"dim\": 4"), &["stage1.safetensors", "another network"]);
     // The same network, trained for something else; how it samples may change.
-    refused(&replaced("\"p_mean\": 0.6", "\"p_mean\": 0.5"), &["stage1.safetensors", "another network"]);
+    refused(&replaced("\"p_mean\": 0.8", "\"p_mean\": 0.5"), &["stage1.safetensors", "another network"]);
     assert!(load(&replaced("\"steps\": 3", "\"steps\": 4")).is_ok());
 }
 

@@ -205,7 +205,9 @@ fn check_gradients(index: usize) -> Vec<String> {
 fn the_gradient_of_the_loss_agrees_with_central_differences() {
     let first = check_gradients(0);
     assert!(first.len() > 30, "{first:?}");
-    for part in ["t5.", "unet.stem", "unet.time", "unet.text", "unet.downs", "unet.mid", "unet.ups", "unet.final", "namer"] {
+    for part in
+        ["t5.", "unet.stem", "unet.time", "unet.text", "unet.downs", "unet.mid", "unet.ups", "unet.final", "namer"]
+    {
         assert!(first.iter().any(|path| path.starts_with(part)), "none of {part}: {first:?}");
     }
     let second = check_gradients(1);

@@ -31,7 +31,11 @@ impl ShippedSide {
         let (tokenizer, max_len) = (model.text.tokenizer, config.model.text.max_len);
         let (shape, training) = (base(&config).config, &config.stages[0]);
         let mut trainer = Trainer::new(config.seed, shape, Some(&config.model.text), training, device);
-        trainer.begin_with(Networks { t5: Some(model.text.t5), unet: stage.unet, namer: trainer.networks.namer.clone() });
+        trainer.begin_with(Networks {
+            t5: Some(model.text.t5),
+            unet: stage.unet,
+            namer: trainer.networks.namer.clone(),
+        });
         trainer.step = config.stages[0].steps;
         Ok(Self { config, words: Words { tokenizer, max_len, frozen: None }, trainer })
     }
