@@ -307,7 +307,13 @@ impl App {
 
     fn take(&mut self, ctx: &Context, outcome: Outcome) {
         match outcome {
-            Outcome::Opened { path, picture, origin } => self.show_picture(picture, Some(path), origin),
+            Outcome::Opened { path, picture, origin, not_kept } => {
+                if !not_kept.is_empty() {
+                    let what = not_kept.join("; ");
+                    self.notify(&format!("what is saved of {} will lack {what}", path.display()));
+                }
+                self.show_picture(picture, Some(path), origin);
+            }
             Outcome::Mask(mask) => self.set_mask(mask),
             Outcome::Saved { path, safe } => self.saved(&path, &safe),
             Outcome::Wrote(path) => self.notify(&format!("wrote {}", path.display())),

@@ -29,8 +29,8 @@ const BLENDED: usize = 1024;
 
 /// What an errand brought.
 pub(crate) enum Outcome {
-    /// A picture was read, with what it says of itself.
-    Opened { path: PathBuf, picture: Picture, origin: Origin },
+    /// A picture was read, with what it says of itself, and what of its file will not be in another.
+    Opened { path: PathBuf, picture: Picture, origin: Origin, not_kept: Vec<&'static str> },
     /// A mask was read.
     Mask(Mask),
     /// The picture was saved.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use firefall_cli::files::{Existing, write_whole};
-use firefall_cli::{pictures, png_text};
+use firefall_cli::pictures::{self, Photo};
+use firefall_cli::png_text;
 use firefall_core::image::Mask;
 use firefall_core::png::Origin;
 use rfd::{AsyncFileDialog, FileHandle};
@@ -120,10 +121,19 @@ fn was_missing(after: Duration, programs: Option<&OsStr>) -> bool {
 }
 
 pub(super) fn open(path: &Path) -> Result<Outcome> {
-    let picture = pictures::read(path)?;
+    let Photo { picture, profile, lost } = pictures::read_photo(path)?;
+    let profile = profile.filter(|profile| !is_srgb(profile)).map(|_| "its colour profile");
+    let not_kept = lost.into_iter().chain(profile).collect();
     // Any picture may be opened; those of ours say how they were made, and what others say is left alone.
     let origin = png_text::read(path).map(|texts| texts.origin).unwrap_or_default();
-    Ok(Outcome::Opened { path: path.to_owned(), picture, origin })
+    Ok(Outcome::Opened { path: path.to_owned(), picture, origin, not_kept })
+}
+
+/// Whether an ICC profile calls itself sRGB, which is what pictures are saved in.
+fn is_srgb(profile: &[u8]) -> bool {
+    // In version 4 names are in UTF-16.
+    let says = |name: &[u8]| profile.windows(name.len()).any(|part| part == name);
+    says(b"sRGB") || says(b"s\0R\0G\0B")
 }
 
 /// As it will be called.
@@ -144,6 +154,8 @@ fn write_mask(path: &Path, mask: &Mask) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use firefall_core::image::Picture;
+
     use super::*;
 
     #[test]
@@ -154,6 +166,30 @@ mod tests {
         assert!(!was_missing(Duration::from_millis(700), programs), "it was seen");
         std::fs::write(folder.path().join("zenity"), "").unwrap();
         assert!(!was_missing(soon, programs), "there is one");
+    }
+
+    #[test]
+    fn what_is_not_kept_of_a_photo_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photo.png");
+        let not_kept = |name: Option<&[u8]>| {
+            let profile = name.map(|name| {
+                let mut profile = vec![0; 128];
+                profile[16..20].copy_from_slice(b"RGB ");
+                profile[36..40].copy_from_slice(b"acsp");
+                profile.extend(name);
+                profile
+            });
+            let picture = Picture::filled(3, 2, [200, 100, 50]);
+            let existing = Existing::Replace;
+            png_text::write_with_profile(&path, &picture, &Origin::default(), profile.as_deref(), existing).unwrap();
+            match open(&path).unwrap() {
+                Outcome::Opened { picture: read, not_kept, .. } if read == picture => not_kept,
+                _ => panic!("the picture was not opened"),
+            }
+        };
+        assert_eq!(not_kept(Some(b"Display P3")), ["its colour profile"]);
+        assert!(not_kept(Some(b"sRGB IEC61966-2.1")).is_empty() && not_kept(None).is_empty());
     }
 
     #[test]

@@ -34,20 +34,22 @@ fn odd_pictures_open_or_say_why_not() {
     // Its name says something else than its bytes.
     std::fs::copy(path("a.jpg"), path("wrong.png")).unwrap();
     let good = [
-        ("one.png", [1, 1]),
-        ("thin.png", [1, 16_000]),
-        ("deep.png", [5, 4]),
-        ("clear.png", [5, 4]),
-        ("gray.png", [5, 4]),
-        ("a.jpg", [16, 8]),
-        ("a.webp", [6, 7]),
-        ("wrong.png", [16, 8]),
+        ("one.png", [1, 1], None),
+        ("thin.png", [1, 16_000], None),
+        ("deep.png", [5, 4], Some("8 bits")),
+        ("clear.png", [5, 4], Some("transparency")),
+        ("gray.png", [5, 4], Some("transparency")),
+        ("a.jpg", [16, 8], None),
+        ("a.webp", [6, 7], None),
+        ("wrong.png", [16, 8], None),
     ];
-    for (name, size) in good {
+    for (name, size, lacks) in good {
         window.state().errands.open(path(name));
         until(&mut window, |window| window.state().source.as_ref() == Some(&path(name)));
         assert_eq!([picture(&window).width, picture(&window).height], size, "{name}");
-        assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+        let notices = std::mem::take(&mut window.state_mut().notices);
+        assert_eq!(notices.len(), lacks.iter().len(), "{name}: {notices:?}");
+        assert!(notices.iter().all(|notice| lacks.is_some_and(|lacks| notice.contains(lacks))), "{name}: {notices:?}");
     }
     let shown = picture(&window);
     let whole = std::fs::read(path("deep.png")).unwrap();
