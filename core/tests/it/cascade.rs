@@ -6,11 +6,8 @@ use burn::tensor::Device;
 use firefall_core::cascade::{Canvas, Event, Model, PictureRequest, Request, RequestError, Run, StageSettings};
 use firefall_core::diffusion::{Resampling, SamplerKind, Threshold};
 use firefall_core::image::{Mask, Picture};
-use firefall_core::nn::Init;
-use firefall_core::unet::{Unet, UnetConfig};
-use firefall_core::weights::named;
 
-use crate::tiny::{apart, changed, events, model, pictures, request, shaken, shared, try_pictures, wgpu};
+use crate::tiny::{apart, changed, events, model, pictures, request, shared, told_what_is_known, try_pictures, wgpu};
 
 const PROMPT: &str = "a red circle";
 /// Other lengths than [`PROMPT`], on both sides.
@@ -345,25 +342,9 @@ fn a_run_that_failed_is_over() {
     assert!(pollster::block_on(run.next()).unwrap().is_none());
 }
 
-/// Three models: one whose base is not told what is known, the same that could be told and makes nothing of it, and the
-/// same that listens.
 #[test]
 fn a_network_may_be_told_what_is_known() {
-    let with = |unet: Unet| {
-        let mut model = model(7, &Device::flex());
-        (model.config.stages[0].unet, model.stages[0].config.unet) = (unet.config().clone(), unet.config().clone());
-        model.stages[0].unet = unet;
-        Arc::new(model)
-    };
-    let config = UnetConfig { cond_images_channels: 0, ..model(7, &Device::flex()).config.stages[0].unet.clone() };
-    let unet = shaken(Unet::new(&mut Init::seeded(&Device::flex(), 5), &config), 8);
-    let more = UnetConfig { cond_images_channels: 4, ..config.clone() };
-    let grown = unet.clone().grown(Unet::new(&mut Init::seeded(&Device::flex(), 6), &more));
-    let stem = named(&grown).iter().position(|p| p.path == "stem.convs.0.weight").unwrap();
-    let inputs = grown.config().input_channels();
-    let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;
-    let hearing = changed(grown.clone(), |at, i, value| if told(at, i) { 0.2 } else { value });
-    let [plain, deaf, listening] = [unet, grown, hearing].map(with);
+    let [plain, deaf, listening] = told_what_is_known(0);
     assert_eq!([&plain, &listening].map(|m| m.config.resampling()), [Resampling::BALANCED, Resampling::QUICK]);
     let alpha = (0..256).map(|i| if i % 16 < 8 { 255 } else { 0 }).collect();
     let canvas = Canvas {

@@ -7,11 +7,8 @@ use burn::tensor::{Device, Tensor};
 use firefall_core::cascade::{Canvas, Event, Model, Request, StageSettings};
 use firefall_core::diffusion::{Known, Level, Resampling, Sampler, SamplerKind};
 use firefall_core::image::{Mask, Picture, resized_rest};
-use firefall_core::nn::Init;
-use firefall_core::unet::{Unet, UnetConfig};
-use firefall_core::weights::named;
 
-use crate::tiny::{apart, changed, events, model, pictures, request, shaken, shared};
+use crate::tiny::{apart, events, pictures, request, shared, told_what_is_known};
 
 const PROMPT: &str = "a red circle";
 
@@ -53,25 +50,9 @@ fn every_stage_keeps_what_is_known() {
     }
 }
 
-/// Three models: one whose second stage is not told what is known, the same that could be told and makes nothing of it,
-/// and the same that listens.
 #[test]
 fn the_second_stage_may_be_told_what_is_known() {
-    let with = |unet: Unet| {
-        let mut model = model(7, &Device::flex());
-        (model.config.stages[1].unet, model.stages[1].config.unet) = (unet.config().clone(), unet.config().clone());
-        model.stages[1].unet = unet;
-        Arc::new(model)
-    };
-    let config = UnetConfig { cond_images_channels: 0, ..model(7, &Device::flex()).config.stages[1].unet.clone() };
-    let unet = shaken(Unet::new(&mut Init::seeded(&Device::flex(), 5), &config), 8);
-    let more = UnetConfig { cond_images_channels: 4, ..config };
-    let grown = unet.clone().grown(Unet::new(&mut Init::seeded(&Device::flex(), 6), &more));
-    let stem = named(&grown).iter().position(|p| p.path == "stem.convs.0.weight").unwrap();
-    let inputs = grown.config().input_channels();
-    let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;
-    let hearing = changed(grown.clone(), |at, i, value| if told(at, i) { 0.2 } else { value });
-    let [plain, deaf, listening] = [unet, grown, hearing].map(with);
+    let [plain, deaf, listening] = told_what_is_known(1);
     let painted = |model: &Arc<Model>| pictures(model, painting(canvas(Resampling::QUICK, 1.0))).remove(0);
     let plain = painted(&plain);
     assert!(apart(&painted(&deaf), &plain) <= 1);

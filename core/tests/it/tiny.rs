@@ -14,7 +14,8 @@ use firefall_core::text::tokenizer_training::train_tokenizer;
 use firefall_core::text::{T5Encoder, TextEncoder, Tokenizer};
 use firefall_core::train::TrainConfig;
 use firefall_core::train::params::{Flat, Graph, replace, values};
-use firefall_core::unet::Unet;
+use firefall_core::unet::{Unet, UnetConfig};
+use firefall_core::weights::named;
 use firefall_core::world::{Mix, draw};
 
 /// The preset of tests.
@@ -73,6 +74,27 @@ pub(crate) fn model(seed: u64, device: &Device) -> Model {
 pub(crate) fn shared() -> Arc<Model> {
     static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
     MODEL.get_or_init(|| Arc::new(model(7, &Device::flex()))).clone()
+}
+
+/// Three models: one whose stage is not told what is known, the same that could be told and makes nothing of it, and the
+/// same that listens.
+pub(crate) fn told_what_is_known(stage: usize) -> [Arc<Model>; 3] {
+    let with = |unet: Unet| {
+        let mut model = model(7, &Device::flex());
+        (model.config.stages[stage].unet, model.stages[stage].config.unet) =
+            (unet.config().clone(), unet.config().clone());
+        model.stages[stage].unet = unet;
+        Arc::new(model)
+    };
+    let config = UnetConfig { cond_images_channels: 0, ..model(7, &Device::flex()).config.stages[stage].unet.clone() };
+    let unet = shaken(Unet::new(&mut Init::seeded(&Device::flex(), 5), &config), 8);
+    let more = UnetConfig { cond_images_channels: 4, ..config };
+    let grown = unet.clone().grown(Unet::new(&mut Init::seeded(&Device::flex(), 6), &more));
+    let stem = named(&grown).iter().position(|p| p.path == "stem.convs.0.weight").unwrap();
+    let inputs = grown.config().input_channels();
+    let told = |at: usize, i: usize| at == stem && i / 9 % inputs < 4;
+    let hearing = changed(grown.clone(), |at, i, value| if told(at, i) { 0.2 } else { value });
+    [unet, grown, hearing].map(with)
 }
 
 /// Pictures of prompts, each with its seed.
