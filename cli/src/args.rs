@@ -136,11 +136,17 @@ pub struct PaintArgs {
     #[arg(long, value_name = "S", default_value = "1", allow_hyphen_values = true, value_parser = values::strength)]
     pub strength: f64,
 
-    /// Pixels by which the mask grows
-    #[arg(long, value_name = "PIXELS", default_value = "4", allow_hyphen_values = true, value_parser = values::pixels)]
-    pub grow: f32,
+    /// How much of the picture the model sees beside what is painted, 0.5 to 8 times the length of that: the less, the
+    /// larger it sees what it paints
+    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true, value_parser = values::context)]
+    pub context: f64,
 
-    /// Pixels beyond it over which new goes over into old [default: a tenth of the region, at most 32]
+    /// Pixels by which the mask grows [default: 4, or a 128th of what the model sees if that is more]
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true, value_parser = values::pixels)]
+    pub grow: Option<f32>,
+
+    /// Pixels beyond it over which new goes over into old [default: a tenth of what the model sees, at most 32, or a
+    /// twentieth if that is more]
     #[arg(long, value_name = "PIXELS", allow_hyphen_values = true, value_parser = values::pixels)]
     pub feather: Option<f32>,
 
@@ -169,9 +175,14 @@ pub struct InpaintArgs {
     pub prompt: String,
 
     /// What to paint over: a picture of the same size, white where it is to change, or a shape of one colour on a
-    /// transparent ground; for a folder of pictures a folder of masks with the same names
+    /// transparent ground; where it is gray, new and old are mixed; for a folder of pictures a folder of masks with the
+    /// same names
     #[arg(long, value_name = "FILE|DIR")]
     pub mask: PathBuf,
+
+    /// Make the mask hard: painted as a whole from so many percent of white on, 1 to 100, and not at all below
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true, value_parser = values::level)]
+    pub mask_threshold: Option<u8>,
 
     /// What it has in common with the other that paints.
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::wgpu::WgpuBackend;
@@ -197,21 +197,40 @@ pub fn auto(adapters: &[Adapter]) -> (DeviceChoice, &'static str) {
 
 /// Opens the device of `choice` and describes it: `CPU (4 threads)`, `NVIDIA H100 (discrete, Vulkan)`.
 ///
-/// The kernels are tried on a GPU first. Where one is wrong or refused there, and where `auto` found a GPU that does not
-/// open, a warning goes to stderr and the CPU does the work. With `FIREFALL_KERNELS=off` Burn's own operations do it all.
+/// The kernels are tried first. Where one is wrong or refused on a GPU, and where `auto` found a GPU that does not open, a
+/// warning goes to stderr and the CPU does the work; where one is wrong on the CPU, a warning says what Burn's own
+/// operations do instead. With `FIREFALL_KERNELS=off` they do it all.
 ///
 /// # Errors
 /// There is no adapter of that number (the message lists them), it does not open, or `FIREFALL_KERNELS` is neither on nor
 /// off.
 pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
-    let kernels = kernels(std::env::var_os(KERNELS).as_deref())?;
-    firefall_shaders::switch_kernels(kernels);
+    let kernels = switch_kernels()?;
     let opened = if choice == DeviceChoice::Cpu { Ok(cpu()) } else { open_of(adapters(), choice, open_adapter) };
     opened.map(|(device, what)| (device, if kernels { what } else { format!("{what}, kernels off") }))
 }
 
+/// Opens the device of `choice` anew: a GPU that was lost, or that had a failure after which nobody knows what it has, is
+/// opened once more in a process.
+///
+/// # Errors
+/// Those of [`open`], and a GPU that was opened anew before.
+pub fn reopen(choice: DeviceChoice) -> Result<(Device, String)> {
+    if let Some(adapter) = number_of(adapters(), choice).and_then(|(n, _)| adapters().get(n)) {
+        with_kept(|kept| kept.forget(adapter));
+    }
+    open(choice)
+}
+
 /// The environment variable that switches the kernels off.
 const KERNELS: &str = "FIREFALL_KERNELS";
+
+/// Switches the kernels as the environment says; whether they are on.
+pub(crate) fn switch_kernels() -> Result<bool> {
+    let on = kernels(std::env::var_os(KERNELS).as_deref())?;
+    firefall_shaders::switch_kernels(on);
+    Ok(on)
+}
 
 fn kernels(value: Option<&OsStr>) -> Result<bool> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(true) };
@@ -226,11 +245,7 @@ fn kernels(value: Option<&OsStr>) -> Result<bool> {
 type Opened = Result<Result<Device, String>>;
 
 fn open_of(adapters: &[Adapter], choice: DeviceChoice, opens: impl Fn(&Adapter) -> Opened) -> Result<(Device, String)> {
-    let (n, asked) = match (choice, auto(adapters).0) {
-        (DeviceChoice::Gpu(n), _) => (n, true),
-        (DeviceChoice::Auto, DeviceChoice::Gpu(n)) => (n, false),
-        _ => return Ok(cpu()),
-    };
+    let Some((n, asked)) = number_of(adapters, choice) else { return Ok(cpu()) };
     let adapter = pick(adapters, n)?;
     match opens(adapter) {
         Ok(Ok(device)) => Ok((device, adapter.describe())),
@@ -240,9 +255,31 @@ fn open_of(adapters: &[Adapter], choice: DeviceChoice, opens: impl Fn(&Adapter) 
     }
 }
 
+/// Which of the adapters is meant, and whether it was asked for by its number; none where the CPU is.
+fn number_of(adapters: &[Adapter], choice: DeviceChoice) -> Option<(usize, bool)> {
+    match (choice, auto(adapters).0) {
+        (DeviceChoice::Gpu(n), _) => Some((n, true)),
+        (DeviceChoice::Auto, DeviceChoice::Gpu(n)) => Some((n, false)),
+        _ => None,
+    }
+}
+
 fn cpu() -> (Device, String) {
+    (Device::flex(), cpu_with(cpu_fault().as_deref()))
+}
+
+/// What the CPU is called if that is wrong with it, which is said as well.
+fn cpu_with(fault: Option<&str>) -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    (Device::flex(), format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }))
+    let what = format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" });
+    let Some(fault) = fault else { return what };
+    say(&format!("warning: on the CPU {fault}"));
+    format!("{what}, some kernels off")
+}
+
+/// What is wrong with the kernels of the CPU, if anything.
+pub(crate) fn cpu_fault() -> Option<String> {
+    pollster::block_on(firefall_shaders::self_test(&Device::flex())).err()
 }
 
 fn instead_of(adapter: &Adapter, failure: &str) -> (Device, String) {
@@ -261,8 +298,57 @@ fn pick(adapters: &[Adapter], n: usize) -> Result<&Adapter> {
     Ok(adapter)
 }
 
+/// What was opened of the adapters. A runtime of Burn opens once in a process and stays, so a device that is opened again is
+/// the one that there is, and one that is opened anew is asked for by another name: that of its graphics API, then none,
+/// which leads to the same adapter.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Each with how many of its names are taken, and the device while it works.
+    adapters: Vec<(Adapter, usize, Option<Device>)>,
+}
+
+impl Kept {
+    fn of(&mut self, adapter: &Adapter) -> (&mut usize, &mut Option<Device>) {
+        let at = self.adapters.iter().position(|(known, ..)| known == adapter).unwrap_or_else(|| {
+            self.adapters.push((adapter.clone(), 0, None));
+            self.adapters.len() - 1
+        });
+        let (_, names, device) = &mut self.adapters[at];
+        (names, device)
+    }
+
+    fn forget(&mut self, adapter: &Adapter) {
+        *self.of(adapter).1 = None;
+    }
+
+    /// The device that there is of an adapter, or what `start` makes under the next of its names.
+    fn open(&mut self, adapter: &Adapter, start: impl FnOnce(WgpuBackend) -> Opened) -> Opened {
+        let (names, device) = self.of(adapter);
+        if let Some(device) = device {
+            return Ok(Ok(device.clone()));
+        }
+        let Some(name) = [adapter.backend, WgpuBackend::Auto].get(*names).copied() else {
+            bail!("it failed {names} times; start Firefall again to use it");
+        };
+        let opened = start(name)?;
+        *names += 1;
+        *device = opened.as_ref().ok().cloned();
+        Ok(opened)
+    }
+}
+
+fn with_kept<T>(work: impl FnOnce(&mut Kept) -> T) -> T {
+    static KEPT: Mutex<Kept> = Mutex::new(Kept { adapters: Vec::new() });
+    // Whoever panicked changed nothing by halves.
+    work(&mut KEPT.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 fn open_adapter(adapter: &Adapter) -> Opened {
-    let options = Device::wgpu_options().device_kind(adapter.selector.clone()).graphics_api(adapter.backend);
+    with_kept(|kept| kept.open(adapter, |name| start(adapter, name)))
+}
+
+fn start(adapter: &Adapter, name: WgpuBackend) -> Opened {
+    let options = Device::wgpu_options().device_kind(adapter.selector.clone()).graphics_api(name);
     let device = options.init().map_err(|e| anyhow::anyhow!(e.to_string()))?;
     // A driver that refuses a kernel is reported by a panic deep inside wgpu.
     let test = catch_unwind(AssertUnwindSafe(|| pollster::block_on(firefall_shaders::self_test(&device))));
@@ -291,6 +377,14 @@ mod tests {
         assert!(kernels(None).unwrap() && said("").unwrap() && said("on").unwrap());
         assert!(!said("off").unwrap() && !said("OFF").unwrap());
         assert_eq!(said("0").unwrap_err().to_string(), "FIREFALL_KERNELS is 0; it can be on or off");
+    }
+
+    #[test]
+    fn a_cpu_whose_kernels_are_wrong_says_so() {
+        assert_eq!(cpu_fault(), None, "here they are right");
+        assert!(cpu_with(None).ends_with(" threads)") || cpu_with(None) == "CPU (1 thread)");
+        let named = cpu_with(Some("Burn's own operations do the work of kernels that are wrong here (silu)"));
+        assert_eq!(named, format!("{}, some kernels off", cpu_with(None)));
     }
 
     #[test]
@@ -332,6 +426,37 @@ mod tests {
         assert!(message.contains("gpu:0, broken") && message.contains("no memory"), "{message}");
         let never = |_: &Adapter| -> Opened { panic!("software is never opened unasked") };
         assert!(open_of(&all[1..], DeviceChoice::Auto, never).unwrap().1.starts_with("CPU ("));
+    }
+
+    #[test]
+    fn a_device_is_opened_once_and_anew_when_it_is_lost() {
+        let (mut kept, gpu) = (Kept::default(), adapter("a", AdapterKind::Discrete));
+        let mut names = Vec::new();
+        let mut open = |kept: &mut Kept, of: &Adapter| {
+            kept.open(of, |name| {
+                names.push(name);
+                Ok(Ok(Device::flex()))
+            })
+        };
+        assert!(open(&mut kept, &gpu).is_ok() && open(&mut kept, &gpu).is_ok());
+        kept.forget(&gpu);
+        assert!(open(&mut kept, &gpu).is_ok() && open(&mut kept, &gpu).is_ok());
+        kept.forget(&gpu);
+        let message = open(&mut kept, &gpu).unwrap_err().to_string();
+        assert!(message.contains("failed 2 times; start Firefall again"), "{message}");
+        assert!(open(&mut kept, &adapter("b", AdapterKind::Discrete)).is_ok(), "it is another's matter");
+        assert_eq!(names, [WgpuBackend::Vulkan, WgpuBackend::Auto, WgpuBackend::Vulkan]);
+    }
+
+    #[test]
+    fn what_did_not_open_has_taken_no_name() {
+        let (mut kept, gpu) = (Kept::default(), adapter("a", AdapterKind::Discrete));
+        for _ in 0..3 {
+            let message = kept.open(&gpu, |_| bail!("no memory")).unwrap_err().to_string();
+            assert_eq!(message, "no memory");
+        }
+        assert!(kept.open(&gpu, |_| Ok(Err("norm is 0.5 off".into()))).unwrap().is_err());
+        assert!(kept.open(&gpu, |_| Ok(Ok(Device::flex()))).unwrap().is_ok(), "the wrong one is not kept");
     }
 
     #[test]

@@ -46,18 +46,37 @@ fn shipped(name: &str) -> io::Result<Vec<u8>> {
     found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// The beginning of a file of a model, of `most` bytes at most: what it is can be told without loading it.
+///
+/// # Errors
+/// There is no such file, or it cannot be read.
+pub fn beginning(folder: Option<&Path>, file: &str, most: u64) -> io::Result<Vec<u8>> {
+    let Some(folder) = folder else {
+        let mut bytes = shipped(file)?;
+        bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        return Ok(bytes);
+    };
+    let path = folder.join(file);
+    regular(&path)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The length of a file that is one: a pipe would be waited for, and a device may have no end.
+fn regular(path: &Path) -> io::Result<u64> {
+    let found = std::fs::metadata(path)?;
+    if found.is_file() { Ok(found.len()) } else { Err(io::Error::other("not a regular file")) }
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let too_long = |length: u64| io::Error::other(format!("{length} bytes; a model's files have at most {FILE_MAX}"));
-    let found = std::fs::metadata(path)?;
-    // A pipe would be waited for, and a device may have no end.
-    if !found.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if found.len() > FILE_MAX {
-        return Err(too_long(found.len()));
+    let length = regular(path)?;
+    if length > FILE_MAX {
+        return Err(too_long(length));
     }
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(found.len()).map_err(io::Error::other)?)?;
+    bytes.try_reserve_exact(usize::try_from(length).map_err(io::Error::other)?)?;
     // It may grow meanwhile.
     File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 {
@@ -85,6 +104,17 @@ pub fn pictures(model: &Arc<Model>, request: Request, mut tell: impl FnMut(&Even
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_known_by_their_beginnings() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.json"), "0123456789").unwrap();
+        assert_eq!(beginning(Some(folder.path()), "model.json", 4).unwrap(), b"0123");
+        assert_eq!(beginning(Some(folder.path()), "model.json", 99).unwrap(), b"0123456789");
+        assert_eq!(beginning(None, "model.json", 1).unwrap(), b"{");
+        assert_eq!(beginning(None, "none", 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(beginning(Some(folder.path()), "none", 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[cfg(unix)]
     #[test]

@@ -96,6 +96,10 @@ fn is_shape(pixels: &GrayAlphaImage) -> bool {
 }
 
 fn decode(path: &Path) -> Result<Decoded> {
+    // A pipe may never end.
+    if !std::fs::metadata(path)?.is_file() {
+        bail!("it is no file");
+    }
     let mut reader = ImageReader::open(path)?.with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(LARGEST);

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use firefall_core::diffusion::SamplerKind;
+use firefall_core::image::Mask;
+use firefall_core::inpaint::region;
 use firefall_core::train::Data;
 use firefall_core::world::Category;
 use serde::de::DeserializeOwned;
@@ -111,6 +113,23 @@ pub fn strength(text: &str) -> Result<f64, String> {
 /// A sentence, for anything else.
 pub fn pixels(text: &str) -> Result<f32, String> {
     within(finite(text)?, 0.0, 4096.0).map(|v| v as f32)
+}
+
+/// How much is seen beside what is painted, 0.5 to 8 times its length.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn context(text: &str) -> Result<f64, String> {
+    let [least, most] = region::CONTEXTS;
+    within(finite(text)?, least, most)
+}
+
+/// A level of a mask in percent, 1 to 100, as a byte.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn level(text: &str) -> Result<u8, String> {
+    within(finite(text)?, 1.0, 100.0).map(|percent| Mask::level(percent / 100.0))
 }
 
 /// Pixels to add to a side, 0 to 4096.
@@ -249,6 +268,8 @@ mod tests {
         assert!(hours("0").is_err() && hours("inf").is_err() && hours("NaN").is_err());
         assert_eq!(hours("0.5").unwrap(), 0.5);
         assert!(size("7").is_err() && size("1025").is_err());
+        assert!(context("0.4").is_err() && context("9").is_err() && context("2") == Ok(2.0));
+        assert!(level("0").is_err() && level("101").is_err() && level("50") == Ok(128));
         assert!(train_steps("0").is_err() && train_steps("99999999999999999999999999999999999999999999").is_err());
     }
 }

@@ -171,6 +171,8 @@ fn what_makes_no_sense_is_said() {
         ("mask.png", &["--preset", "slow"], 2, "quick, balanced, thorough"),
         ("mask.png", &["--grow", "-1"], 2, "0"),
         ("mask.png", &["--grow", "NaN"], 2, "NaN"),
+        ("mask.png", &["--context", "0.1"], 2, "0.5 to 8"),
+        ("mask.png", &["--mask-threshold", "0"], 2, "1 to 100"),
     ];
     for (mask, more, code, word) in cases {
         let mask = path(mask);

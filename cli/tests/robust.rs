@@ -371,6 +371,58 @@ fn a_model_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_models_file_that_goes_round_or_has_no_end_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, none) = (folder.path().join("model"), folder.path().join("none.png"));
+    fs::create_dir(&copy).unwrap();
+    for (name, bytes) in contents(model()) {
+        fs::write(copy.join(name), bytes).unwrap();
+    }
+    let args = ["sample", "a red circle", "--out", text(&none), "--model", text(&copy), "--device", "cpu"];
+    let path = copy.join("stage1.safetensors");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    says(1, &args, &[text(&copy), "stage1.safetensors: ", "symbolic links"]);
+    fs::remove_file(&path).unwrap();
+    // Five gibibytes of nothing, which take no room.
+    fs::File::create(&path).unwrap().set_len(5 << 30).unwrap();
+    says(1, &args, &[text(&copy), "stage1.safetensors: 5368709120 bytes; a model's files have at most"]);
+    assert!(!none.exists());
+}
+
+#[test]
+fn a_run_whose_config_is_damaged_is_named_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let config = config(folder.path(), 2, 2);
+    ends(0, &["train", "--out", text(&run), "--device", "cpu", "--config", text(&config)]);
+    let kept = || [run.join("checkpoints"), run.join("model")].map(|folder| contents(&folder));
+    let (before, path) = (kept(), run.join("train.json"));
+    let whole = fs::read_to_string(&path).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(whole.contains(from), "{from} is not in {whole}");
+        whole.replacen(from, to, 1)
+    };
+    let damages = [
+        (String::new(), "train.json"),
+        (whole[..whole.len() / 2].to_owned(), "train.json"),
+        ("\0".repeat(whole.len()), "train.json"),
+        (changed("\"format\": 1", "\"format\": 2"), "format is 2; this build reads 1"),
+        (changed("\"keep_checkpoints\"", "\"keep_checkpoint\""), "did you mean \"keep_checkpoints\"?"),
+        (changed("\"seed\": 1", "\"seed\": -1"), "train.json"),
+    ];
+    let resume = ["train", "--out", text(&run), "--device", "cpu", "--resume"];
+    for (text, words) in damages {
+        fs::write(&path, &text).unwrap();
+        says(1, &resume, &[words]);
+        assert!(kept() == before && fs::read_to_string(&path).unwrap() == text, "{words}");
+    }
+    fs::write(&path, &whole).unwrap();
+    ends(0, &resume);
+    assert!(kept() == before, "there was nothing more to do");
+}
+
+#[test]
 fn a_wrong_value_is_code_2_and_names_the_choices() {
     let wrong: [(&[&str], &str); 12] = [
         (&["--seed", "-1"], "0 to 18446744073709551615"),

@@ -25,6 +25,8 @@ pub enum Purpose {
     Evaluation = 6,
     /// Captions from which a text encoder learns to read, and their scenes.
     Reading = 7,
+    /// Smaller pictures that are drawn again in training.
+    Draft = 8,
 }
 
 /// A stream of random numbers: `ChaCha8` under one seed and one counter.

@@ -16,9 +16,14 @@ use crate::engine::{About, Engine, Told};
 use crate::errands::{Errands, Folder, Outcome, Safe};
 use crate::frames::Frames;
 use crate::gallery::Gallery;
+use crate::habits::{Habits, Looks};
 use crate::making::Making;
 use crate::opening::{Next, Typing};
 use crate::panels::{self, Classroom};
+use crate::shelf::Shelf;
+use crate::training::Taught;
+use crate::trial::Trial;
+use crate::watch::Watch;
 use crate::wishes::{Wishes, sentence};
 
 /// Side of a new picture before a model says how large its own are.
@@ -77,11 +82,16 @@ pub struct App {
     pub(crate) next: Option<Next>,
     /// Whether an edit of the whole mask or picture is worked out.
     pub(crate) is_editing: bool,
+    pub(crate) trial: Trial,
     /// Pixels by which the picture is to be extended: at the left, the right, the top and the bottom.
     pub(crate) margins: [usize; 4],
     pub(crate) frames: Frames,
+    pub(crate) habits: Habits,
+    /// The models that can be chosen.
+    pub(crate) shelf: Shelf,
+    pub(crate) watch: Watch,
     side: Side,
-    autosaver: Option<Autosaver>,
+    pub(crate) autosaver: Option<Autosaver>,
     /// What the journal has: the document's revision and the wishes.
     pub(crate) kept: (u64, Wishes),
     /// What the wishes are where the user has none: as usual, or as the pictures that were opened say.
@@ -100,6 +110,10 @@ impl App {
         let wake = ctx.clone();
         let engine = Engine::start(move || wake.request_repaint())?;
         engine.open(options.device, options.model.clone());
+        let (watch, habits) = (Watch::on(cc.wgpu_render_state.as_ref(), &ctx), Habits::open(&options.data));
+        if habits.looks != Looks::default() {
+            habits.looks.apply(&ctx);
+        }
         let mut app = Self {
             document: Document::new(Picture::filled(SIDE, SIDE, [255; 3])),
             source: None,
@@ -120,8 +134,12 @@ impl App {
             typing: None,
             next: None,
             is_editing: false,
+            trial: Trial::default(),
             margins: [0; 4],
             frames: Frames::default(),
+            habits,
+            shelf: Shelf::default(),
+            watch,
             side: Side::History,
             autosaver: None,
             kept: (0, Wishes::default()),
@@ -203,7 +221,7 @@ impl App {
     }
 
     /// Says something until it is dismissed.
-    pub(crate) fn notify(&mut self, text: &str) {
+    pub fn notify(&mut self, text: &str) {
         let text = sentence(text);
         self.log(&text);
         self.notices.retain(|notice| *notice != text);
@@ -220,7 +238,7 @@ impl App {
     }
 
     /// Gives the journal what it does not have. A window in which nothing was done leaves nothing behind.
-    fn keep(&mut self, anew: bool) {
+    pub(crate) fn keep(&mut self, anew: bool) {
         let revision = self.document.revision();
         if self.document.is_stroking()
             || self.is_blank()
@@ -231,6 +249,7 @@ impl App {
         self.kept = (revision, self.wishes.clone());
         let settings = serde_json::to_value(&self.wishes).unwrap_or_default();
         if let Some(autosaver) = &self.autosaver {
+            self.watch.keeps(autosaver.folder());
             autosaver.save(self.document.snapshot(settings, self.source.clone()));
         }
     }
@@ -270,10 +289,15 @@ impl App {
                     self.wishes.leave_to_model(self.document.origin(), &about.config);
                     self.usual.leave_to_model(self.document.origin(), &about.config);
                 }
+                if let Some(folder) = &about.folder {
+                    self.habits.opened(folder);
+                }
+                self.shelf.refresh();
                 (self.device, self.device_choice, self.about) = (device, choice, Some(about));
             }
             Told::NotOpened(why) | Told::Notice(why) => self.notify(&why),
             Told::Began { ticket, batch } => self.making.began(ticket, *batch),
+            Told::Part { ticket, made, size } => self.making.part(ticket, made, size),
             Told::Making { ticket, event } => {
                 let was_running = self.making.run.is_some();
                 if let Some(warning) = self.making.hear(ctx, ticket, event) {
@@ -292,10 +316,21 @@ impl App {
                 }
             }
             Told::Training(taught) => {
+                self.learn_of(&taught);
                 if let Some(why) = self.classroom.hear(ctx, taught) {
                     self.notify(&why);
                 }
             }
+        }
+    }
+
+    /// A run that begins is remembered, and where it has another model, that is looked at.
+    fn learn_of(&mut self, taught: &Taught) {
+        if matches!(taught, Taught::Begun) {
+            self.habits.trained(&self.classroom.lesson.out);
+        }
+        if matches!(taught, Taught::Begun | Taught::Sheet(_) | Taught::Ended { .. }) {
+            self.shelf.refresh();
         }
     }
 
@@ -307,12 +342,12 @@ impl App {
 
     fn take(&mut self, ctx: &Context, outcome: Outcome) {
         match outcome {
-            Outcome::Opened { path, picture, origin, not_kept } => {
-                if !not_kept.is_empty() {
-                    let what = not_kept.join("; ");
+            Outcome::Opened { path, photo, origin } => {
+                if !photo.lost.is_empty() {
+                    let what = photo.lost.join("; ");
                     self.notify(&format!("what is saved of {} will lack {what}", path.display()));
                 }
-                self.show_picture(picture, Some(path), origin);
+                self.show_photo(photo, Some(path), origin);
             }
             Outcome::Mask(mask) => self.set_mask(mask),
             Outcome::Saved { path, safe } => self.saved(&path, &safe),
@@ -325,7 +360,9 @@ impl App {
             Outcome::Folder { what: Folder::Model, path } => self.open_model(self.device_choice, Some(path)),
             Outcome::Folder { what: Folder::Run, path } => self.classroom.lesson.out = path,
             Outcome::Folder { what: Folder::Pictures, path } => self.classroom.lesson.data = Some(path),
+            Outcome::Surveyed(entries) => self.shelf.take(entries),
             Outcome::Edited { edit, origin } => self.edited(edit, origin),
+            Outcome::Tried { adjustment, edit } => self.tried(adjustment, edit),
             Outcome::Patch { shown } => self.making.take_patch(shown),
             Outcome::NoDialog { purpose, suggested } => self.typing = Some(Typing::new(purpose, &suggested)),
             Outcome::Failed(why) => {
@@ -353,7 +390,9 @@ impl App {
     fn side(&mut self, ui: &mut Ui) {
         ui.horizontal(|ui| {
             for (side, name) in [(Side::History, "History"), (Side::Models, "Models"), (Side::Training, "Training")] {
-                ui.selectable_value(&mut self.side, side, name);
+                if ui.selectable_value(&mut self.side, side, name).clicked() {
+                    self.shelf.refresh();
+                }
             }
         });
         ui.separator();
@@ -382,6 +421,10 @@ impl eframe::App for App {
         }
         self.listen(ctx);
         self.keep(false);
+        if let Err(error) = self.habits.keep() {
+            self.notify(&format!("{error:#}"));
+        }
+        self.heed(ctx);
     }
 
     /// What is behind the panels is cleared in their colour, so that none of them has to be filled: where a processor
@@ -391,6 +434,10 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if self.watch.is_lost() {
+            // What is drawn nowhere cannot fail.
+            return;
+        }
         self.keys(ui);
         let [edge, middle] = [Frame::side_top_panel(ui.style()), Frame::central_panel(ui.style())]
             .map(|frame| frame.fill(Color32::TRANSPARENT));
@@ -423,7 +470,8 @@ impl eframe::App for App {
         self.keep(false);
         let Some(autosaver) = self.autosaver.take() else { return };
         // It comes back with the next window, also where the picture is saved: no file has the mask, the prompt and the rest.
-        let outcome = if self.is_idle() { autosaver.close() } else { autosaver.flush() };
+        let is_over = self.is_idle() && !self.watch.is_lost();
+        let outcome = if is_over { autosaver.close() } else { autosaver.flush() };
         if let Err(error) = outcome.context("the session was not kept") {
             say(&format!("warning: {error:#}"));
         }

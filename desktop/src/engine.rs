@@ -1,4 +1,9 @@
 //! The one thread that owns the device: commands in, events out. The window never waits for it.
+//!
+//! A device that is lost is opened anew once, and what was being made is made again; where there is not the memory for a batch,
+//! its pictures are made in parts.
+
+mod failure;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -7,14 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use burn::tensor::Device;
 use firefall_cli::device::{self, DeviceChoice};
 use firefall_cli::model;
-use firefall_core::cascade::{Event, Model, ModelConfig, Run};
+use firefall_core::cascade::{Event, Model, ModelConfig, Request, Run};
 use firefall_core::image::Picture;
 use firefall_core::train::TrainRun;
 
+use self::failure::{FAILED, Failure};
 use crate::training::{Lesson, Taught};
 use crate::wishes::{Batch, Order};
 
@@ -75,7 +81,16 @@ pub enum Told {
         /// With what.
         batch: Box<Batch>,
     },
-    /// A run goes on.
+    /// A part of the pictures of a run begins, from its first stage: there is not the memory for all of them at once.
+    Part {
+        /// Which run.
+        ticket: u64,
+        /// Pictures that are made.
+        made: usize,
+        /// Pictures of this part.
+        size: usize,
+    },
+    /// A run goes on. The pictures of an event are those that are made, and then those that are being made.
     Making {
         /// Which.
         ticket: u64,
@@ -112,10 +127,10 @@ impl Engine {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(wake: impl Fn() + Send + 'static) -> Result<Self> {
+        failure::listen();
         let (commands, receive) = channel();
-        let (send, told) = channel();
-        let wanted = Arc::new(AtomicU64::new(0));
-        let worker = Worker { receive, send, wake: Box::new(wake), wanted: wanted.clone(), open: None, lesson: None };
+        let (worker, told) = Worker::new(receive, wake);
+        let wanted = worker.wanted.clone();
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.work())?;
         Ok(Self { commands: Some(commands), told, wanted, tickets: 0, thread: Some(thread) })
     }
@@ -170,16 +185,41 @@ impl Drop for Engine {
     }
 }
 
+/// The next event of a run of so many pictures.
+type Next = Box<dyn FnMut(&mut Run, usize) -> Result<Option<Event>> + Send>;
+
+fn next(run: &mut Run, _: usize) -> Result<Option<Event>> {
+    Ok(pollster::block_on(run.next())?)
+}
+
 struct Worker {
     receive: Receiver<Command>,
     send: Sender<Told>,
     wake: Box<dyn Fn() + Send>,
     wanted: Arc<AtomicU64>,
-    open: Option<(Device, Arc<Model>, Option<PathBuf>)>,
+    open: Option<Open>,
     lesson: Option<TrainRun>,
+    next: Next,
+}
+
+/// A device with a model on it.
+struct Open {
+    choice: DeviceChoice,
+    device: Device,
+    folder: Option<PathBuf>,
+    model: Arc<Model>,
+    /// The most pictures that there is the memory for, as far as is known.
+    most: usize,
 }
 
 impl Worker {
+    /// With what it will tell.
+    fn new(receive: Receiver<Command>, wake: impl Fn() + Send + 'static) -> (Self, Receiver<Told>) {
+        let (send, told) = channel();
+        let (wanted, next): (_, Next) = (Arc::default(), Box::new(next));
+        (Self { receive, send, wake: Box::new(wake), wanted, open: None, lesson: None, next }, told)
+    }
+
     fn work(mut self) {
         step_back();
         loop {
@@ -231,11 +271,16 @@ impl Worker {
     }
 
     fn device(&self) -> Result<&Device> {
-        self.open.as_ref().map(|(device, ..)| device).ok_or_else(|| anyhow!("no device is open yet"))
+        self.open.as_ref().map(|open| &open.device).ok_or_else(|| anyhow!("no device is open yet"))
     }
 
     fn open(&mut self, choice: DeviceChoice, folder: Option<PathBuf>) -> Result<Told> {
-        let (device, description) = device::open(choice)?;
+        self.load(device::open(choice)?, choice, folder)
+    }
+
+    /// Puts a model on a device. Until that is done, what was open before stays.
+    fn load(&mut self, on: (Device, String), choice: DeviceChoice, folder: Option<PathBuf>) -> Result<Told> {
+        let (device, description) = on;
         let model = model::load(folder.as_deref(), &device)?;
         let about = About {
             config: model.config.clone(),
@@ -243,8 +288,26 @@ impl Worker {
             licence: model.licence.trim().to_owned(),
             folder: folder.clone(),
         };
-        self.open = Some((device, model, folder));
+        self.open = Some(Open { choice, device, folder, model, most: usize::MAX });
         Ok(Told::Opened { device: description, choice, about })
+    }
+
+    /// Opens a device that is lost anew, with its model. A training run ends; it goes on from what it has saved.
+    fn renew(&mut self) -> Result<()> {
+        self.end_lesson();
+        let Some(Open { choice, folder, .. }) = &self.open else { bail!("no model is loaded yet") };
+        let (choice, folder) = (*choice, folder.clone());
+        let told = guarded(|| self.load(device::reopen(choice)?, choice, folder))?;
+        self.tell(told);
+        Ok(())
+    }
+
+    /// The device failed once too often: the CPU goes on.
+    fn fall_back(&mut self) {
+        if let Some(Open { folder, .. }) = self.open.take() {
+            self.tell(Told::Notice("The device failed; the CPU goes on instead.".into()));
+            self.obey(Command::Open { device: DeviceChoice::Cpu, model: folder });
+        }
     }
 
     /// A run is over: it came to its end, was stopped, or failed.
@@ -252,27 +315,77 @@ impl Worker {
         let failure = match outcome {
             Ok(true) => return,
             Ok(false) => None,
-            Err(error) => Some(format!("{error:#}")),
+            Err(error) => Some(error),
         };
-        let lost = failure.as_ref().is_some_and(|failure| failure.contains(FAILED));
-        self.tell(Told::Ended { ticket, failure });
-        if lost && let Some((.., folder)) = self.open.take() {
-            self.tell(Told::Notice("The device failed; the CPU goes on instead.".into()));
-            self.obey(Command::Open { device: DeviceChoice::Cpu, model: folder });
+        let is_lost = failure.as_ref().and_then(|error| Failure::of(error, false)).is_some_and(|f| f.is_lost);
+        self.tell(Told::Ended { ticket, failure: failure.map(|error| format!("{error:#}")) });
+        if is_lost {
+            self.fall_back();
         }
     }
 
     /// Whether the run came to its end, and was not stopped.
-    fn run(&self, ticket: u64, order: &Order) -> Result<bool> {
-        let Some((_, model, _)) = &self.open else { bail!("no model is loaded yet") };
+    fn run(&mut self, ticket: u64, order: &Order) -> Result<bool> {
+        let Some(Open { model, .. }) = &self.open else { bail!("no model is loaded yet") };
         let batch = order.prepare(&model.config, &model.hash).map_err(anyhow::Error::msg)?;
-        let mut run = Run::new(model.clone(), batch.request.clone())?;
+        let request = batch.request.clone();
         self.tell(Told::Began { ticket, batch: Box::new(batch) });
-        while self.wanted.load(Ordering::SeqCst) == ticket {
-            let Some(event) = pollster::block_on(run.next())? else { return Ok(true) };
-            self.tell(Told::Making { ticket, event });
+        let (mut made, mut is_renewed) = (Vec::new(), false);
+        while made.len() < request.pictures.len() {
+            let most = self.open.as_ref().map_or(1, |open| open.most);
+            let (size, before) = (most.min(request.pictures.len() - made.len()), failure::heard());
+            match guarded(|| self.part(ticket, &request, &made, size)) {
+                Ok(Some(pictures)) => made.extend(pictures),
+                Ok(None) => return Ok(false),
+                Err(error) => self.recover(error, failure::heard() > before, size, &mut is_renewed)?,
+            }
         }
-        Ok(false)
+        self.tell(Told::Making { ticket, event: Event::Done { pictures: made } });
+        Ok(true)
+    }
+
+    /// Makes `size` of the pictures, after those that are made; nothing if the run is stopped.
+    fn part(&mut self, ticket: u64, request: &Request, made: &[Picture], size: usize) -> Result<Option<Vec<Picture>>> {
+        let Some(Open { model, .. }) = &self.open else { bail!("no model is loaded yet") };
+        let pictures = request.pictures[made.len()..][..size].to_vec();
+        let mut run = Run::new(model.clone(), Request { pictures, ..request.clone() })?;
+        self.tell(Told::Part { ticket, made: made.len(), size });
+        while self.wanted.load(Ordering::SeqCst) == ticket {
+            match (self.next)(&mut run, size)? {
+                Some(Event::Done { pictures }) => return Ok(Some(pictures)),
+                Some(event) => self.tell(Told::Making { ticket, event: after(made, event) }),
+                None => bail!("the run ended without pictures"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes ready to try again what failed: on a device that is opened anew, once, or with fewer pictures than `size` at a
+    /// time. `heard` is whether a panic spoke of memory meanwhile.
+    fn recover(&mut self, error: anyhow::Error, heard: bool, size: usize, is_renewed: &mut bool) -> Result<()> {
+        let Some(failure) = Failure::of(&error, heard) else { return Err(error) };
+        if failure.is_lost {
+            if std::mem::replace(is_renewed, true) {
+                return Err(error);
+            }
+            self.tell(Told::Notice(
+                "The device failed; it is opened anew, and what was being made is made again.".into(),
+            ));
+            self.renew().with_context(|| format!("{FAILED}: it is lost and cannot be opened anew"))?;
+        }
+        let Some(open) = self.open.as_mut().filter(|_| failure.is_of_memory) else { return Ok(()) };
+        if size == 1 {
+            bail!(failure::too_large(&open.model.config));
+        }
+        open.most = failure::half(size);
+        // What the batch had taken; where that fails, the next one says so.
+        let device = open.device.clone();
+        let _ = guarded(|| {
+            device.memory_cleanup();
+            Ok(())
+        });
+        self.tell(Told::Notice(failure::halved(size)));
+        Ok(())
     }
 
     /// One step of training.
@@ -290,7 +403,13 @@ impl Worker {
                 }
             }
             Ok((None, _)) => self.tell(Told::Training(Taught::Ended { failure: None })),
-            Err(error) => self.tell(Told::Training(Taught::Ended { failure: Some(format!("{error:#}")) })),
+            Err(error) => {
+                self.tell(Told::Training(Taught::Ended { failure: Some(format!("{error:#}")) }));
+                let is_lost = Failure::of(&error, false).is_some_and(|failure| failure.is_lost);
+                if is_lost && self.renew().is_err() {
+                    self.fall_back();
+                }
+            }
         }
     }
 
@@ -313,8 +432,15 @@ fn step_back() {
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// How a failure of the device begins.
-const FAILED: &str = "the device failed";
+/// An event whose pictures come after those that are made.
+fn after(made: &[Picture], event: Event) -> Event {
+    match event {
+        Event::Step { stage, step, steps, preview: Some(pictures) } => {
+            Event::Step { stage, step, steps, preview: Some([made, &pictures].concat()) }
+        }
+        other => other,
+    }
+}
 
 /// Drivers report what they cannot do by a panic deep inside wgpu: it ends the work and not the program.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -409,21 +535,100 @@ mod tests {
         wait(&engine, |told| matches!(told, Told::Making { event: Event::Done { .. }, .. }));
     }
 
-    #[test]
-    fn a_lost_device_is_told_and_the_cpu_goes_on() {
-        let (_commands, receive) = channel();
-        let (send, told) = channel();
-        let mut worker =
-            Worker { receive, send, wake: Box::new(|| ()), wanted: Arc::default(), open: None, lesson: None };
+    /// A worker with the shipped model open, whose runs are made by `next`, and what it tells from then on.
+    fn worker(next: Next) -> (Worker, Receiver<Told>) {
+        let (worker, told) = Worker::new(channel().1, || ());
+        let mut worker = Worker { next, ..worker };
         worker.obey(Command::Open { device: DeviceChoice::Cpu, model: None });
-        worker.end(7, guarded(|| panic!("Parent device is lost")));
-        let told: Vec<Told> = told.try_iter().collect();
-        let [
-            Told::Opened { .. },
-            Told::Ended { ticket: 7, failure: Some(why) },
-            Told::Notice(notice),
-            Told::Opened { device, choice: DeviceChoice::Cpu, .. },
-        ] = &told[..]
+        assert!(matches!(told.try_iter().next(), Some(Told::Opened { .. })));
+        (worker, told)
+    }
+
+    /// Has the worker make `count` pictures in a few steps.
+    fn make(worker: &mut Worker, told: &Receiver<Told>, count: usize) -> Vec<Told> {
+        let Order { picture, mask, wishes } = order("a red star");
+        let order = Order { picture, mask, wishes: Wishes { count, steps: Some(2), ..wishes } };
+        worker.wanted.store(9, Ordering::SeqCst);
+        worker.obey(Command::Make { ticket: 9, order });
+        told.try_iter().collect()
+    }
+
+    fn done(told: &[Told]) -> &[Picture] {
+        let Some(Told::Making { event: Event::Done { pictures }, .. }) = told.last() else { panic!("{told:?}") };
+        pictures
+    }
+
+    fn notices(told: &[Told]) -> Vec<&str> {
+        told.iter().filter_map(|told| if let Told::Notice(text) = told { Some(&text[..]) } else { None }).collect()
+    }
+
+    fn parts(told: &[Told]) -> Vec<[usize; 2]> {
+        let part = |told: &Told| if let Told::Part { made, size, .. } = told { Some([*made, *size]) } else { None };
+        told.iter().filter_map(part).collect()
+    }
+
+    #[test]
+    fn a_batch_without_memory_is_made_in_halves() {
+        let (mut whole, told) = worker(Box::new(next));
+        let want = make(&mut whole, &told, 4);
+        assert_eq!((parts(&want), notices(&want).len()), (vec![[0, 4]], 0));
+        let (mut worker, told) = worker(Box::new(|run: &mut Run, size: usize| -> Result<Option<Event>> {
+            if size > 2 {
+                bail!("stage 1: the device failed: out of device memory allocating 123456 bytes");
+            }
+            next(run, size)
+        }));
+        let made = make(&mut worker, &told, 4);
+        assert_eq!(parts(&made), [[0, 4], [0, 2], [2, 2]]);
+        let [notice] = notices(&made)[..] else { panic!("{made:?}") };
+        assert!(notice.contains("4 pictures at once; they are made 2 at a time"), "{notice}");
+        let apart = |a: &Picture, b: &Picture| a.rgb.iter().zip(&b.rgb).map(|(a, b)| a.abs_diff(*b)).max();
+        for (a, b) in done(&want).iter().zip(done(&made)) {
+            assert!(apart(a, b) <= Some(2), "{:?}", apart(a, b));
+        }
+        assert_eq!((done(&want).len(), done(&made).len()), (4, 4));
+        let shown =
+            |told: &Told| matches!(told, Told::Making { event, .. } if pictures(event).is_some_and(|p| p.len() == 4));
+        assert!(made.iter().filter(|told| shown(told)).count() > 1, "the first two are seen with the others");
+        let again = make(&mut worker, &told, 3);
+        assert_eq!((parts(&again), notices(&again).len(), done(&again).len()), (vec![[0, 2], [2, 1]], 0, 3));
+    }
+
+    #[test]
+    fn without_memory_for_one_picture_there_is_a_sentence() {
+        let (mut worker, told) = worker(Box::new(|_: &mut Run, _: usize| -> Result<Option<Event>> {
+            bail!("the device failed: wgpu error: Out of Memory")
+        }));
+        let told = make(&mut worker, &told, 4);
+        assert_eq!(parts(&told), [[0, 4], [0, 2], [0, 1]]);
+        let Some(Told::Ended { ticket: 9, failure: Some(why) }) = told.last() else { panic!("{told:?}") };
+        assert!(why.contains("one picture of 32 x 32, then 128 x 128 pixels; close other programs"), "{why}");
+        assert!(worker.open.is_some(), "the device is not lost");
+    }
+
+    /// Here too, because it is of the whole process: a panic on any thread is heard.
+    #[test]
+    fn a_lost_device_is_opened_anew_and_then_the_cpu_goes_on() {
+        let losing = |mut times: usize| -> Next {
+            Box::new(move |run: &mut Run, size: usize| -> Result<Option<Event>> {
+                if times > 0 {
+                    times -= 1;
+                    panic!("Parent device is lost");
+                }
+                next(run, size)
+            })
+        };
+        let (mut worker, told) = worker(losing(1));
+        let made = make(&mut worker, &told, 1);
+        assert_eq!(done(&made).len(), 1);
+        let [notice] = notices(&made)[..] else { panic!("{made:?}") };
+        assert!(notice.contains("opened anew, and what was being made is made again"), "{notice}");
+        assert!(made.iter().any(|told| matches!(told, Told::Opened { choice: DeviceChoice::Cpu, .. })));
+
+        worker.next = losing(2);
+        let told = make(&mut worker, &told, 1);
+        let [.., Told::Ended { ticket: 9, failure: Some(why) }, Told::Notice(notice), Told::Opened { device, .. }] =
+            &told[..]
         else {
             panic!("{told:?}")
         };
@@ -431,6 +636,11 @@ mod tests {
         assert!(notice.contains("the CPU goes on") && device.starts_with("CPU"), "{notice} {device}");
         worker.end(8, Err(anyhow!("the prompt is empty")));
         assert!(worker.open.is_some(), "no failure of the device");
+
+        failure::listen();
+        let before = failure::heard();
+        let _ = std::thread::spawn::<_, ()>(|| panic!("wgpu error: Out of Memory\n")).join();
+        assert!(failure::heard() > before);
     }
 
     #[test]

@@ -67,10 +67,12 @@ impl App {
                 self.engine.stop();
             }
             self.hand.let_go(&mut self.document);
+            self.put_back();
             self.shows_help = false;
         }
         // A field in focus has the letters, and its own undo, copy and paste.
-        if !ui.ctx().egui_wants_keyboard_input() && !self.shows_help {
+        let is_free = self.hand.has_focus(ui.ctx()) || !ui.ctx().egui_wants_keyboard_input();
+        if is_free && !self.shows_help {
             self.clipboard(ui);
             self.letters(ui);
         }
@@ -105,6 +107,12 @@ impl App {
             }
             if plain(Key::I) {
                 self.edit_mask(MaskEdit::Invert);
+            }
+            if pressed(Modifiers::COMMAND, Key::A) {
+                self.edit_mask(MaskEdit::Everything);
+            }
+            if self.hand.tool == Tool::Rectangle && self.is_free() {
+                self.hand.keys(ui, &mut self.view, &mut self.document);
             }
         } else {
             let (selected, last) = (self.making.selected, self.making.variations.len().saturating_sub(1));

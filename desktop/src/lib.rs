@@ -13,14 +13,19 @@ pub mod engine;
 mod errands;
 mod frames;
 mod gallery;
+mod habits;
 mod keys;
 mod making;
 mod opening;
 mod painting;
 mod panels;
+mod shelf;
 #[cfg(test)]
 mod tests;
 pub mod training;
+mod trial;
+mod watch;
 pub mod wishes;
 
 pub use app::{App, Options};
+pub use watch::Watch;

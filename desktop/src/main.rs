@@ -3,14 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
 use eframe::egui::{ViewportBuilder, vec2};
 use firefall_cli::device::DeviceChoice;
 use firefall_cli::outcome::say;
-use firefall_desktop::{App, Options};
+use firefall_desktop::{App, Options, Watch};
+
+/// How many windows are opened, each after one whose graphics device was lost.
+const WINDOWS: usize = 3;
 
 /// Paint a mask over a picture, say what should be there, and choose among what comes of it
 #[derive(Debug, Parser)]
@@ -44,27 +47,56 @@ fn main() -> ExitCode {
         say("error: this system has no place for a program's data; name one with --data");
         return ExitCode::FAILURE;
     };
-    let options =
+    let mut options =
         Options { picture: args.picture, model: args.model, device: args.device, data, verbose: args.verbose };
+    let mut before = None;
+    for _ in 0..WINDOWS {
+        match window(options.clone(), before) {
+            Ok(code) => return code,
+            // The picture comes back with the session.
+            Err(why) => (options.picture, before) = (None, Some(why)),
+        }
+    }
+    ExitCode::FAILURE
+}
+
+/// Opens a window, where there was one `before` that was lost, and waits for its end.
+///
+/// # Errors
+/// Why its graphics device was lost, if that was the end: another window may be opened.
+fn window(options: Options, before: Option<String>) -> Result<ExitCode, String> {
     let native = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
             .with_inner_size(vec2(1280.0, 820.0))
             .with_min_inner_size(vec2(480.0, 360.0)),
         ..eframe::NativeOptions::default()
     };
-    let has_begun = Arc::new(AtomicBool::new(false));
-    let begun = has_begun.clone();
+    let (has_begun, watch) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::<Watch>::new()));
+    let (begun, watched) = (has_begun.clone(), watch.clone());
     let app = move |cc: &eframe::CreationContext<'_>| {
         begun.store(true, Ordering::SeqCst);
-        Ok(Box::new(App::new(cc, options)?) as Box<dyn eframe::App>)
+        let mut app = App::new(cc, options)?;
+        if let Some(why) = before {
+            app.notify(&format!("the graphics device of the window failed ({why}); the window was opened anew"));
+        }
+        let _ = watched.set(app.watch());
+        Ok(Box::new(app) as Box<dyn eframe::App>)
     };
     // A library that is missing is told by a panic.
     let ended = catch_unwind(AssertUnwindSafe(|| eframe::run_native("Firefall", native, Box::new(app))));
+    let watch = watch.get();
     match ended {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Err(panic) if has_begun.load(Ordering::SeqCst) => resume_unwind(panic),
-        Ok(Err(error)) => no_window(&error.to_string()),
-        Err(_) => no_window("a library is missing"),
+        Ok(Ok(())) => watch.and_then(Watch::closed_for).map_or(Ok(ExitCode::SUCCESS), Err),
+        Err(panic) => match watch.filter(|watch| watch.is_lost()) {
+            Some(watch) => {
+                // The device went while a frame was drawn. The journal has what was done.
+                say(&format!("error: {}", watch.last_words()));
+                Ok(ExitCode::FAILURE)
+            }
+            None if has_begun.load(Ordering::SeqCst) => resume_unwind(panic),
+            None => Ok(no_window("a library is missing")),
+        },
+        Ok(Err(error)) => Ok(no_window(&error.to_string())),
     }
 }
 

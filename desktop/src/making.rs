@@ -41,6 +41,8 @@ pub(crate) struct Run {
     origins: Vec<Origin>,
     /// Calls of the denoisers up to the end of each stage, beginning with none.
     calls: Vec<usize>,
+    /// Pictures that are made, and those that are being made at once.
+    part: [usize; 2],
     started: Instant,
     /// When the first step was done: what comes before says nothing of the speed.
     first: Option<(Instant, usize)>,
@@ -89,10 +91,18 @@ impl Making {
     /// The run of `ticket` is prepared, unless another is wanted by now.
     pub(crate) fn began(&mut self, ticket: u64, batch: Batch) {
         if let Some(run) = self.run.as_mut().filter(|run| run.ticket == ticket) {
+            run.part = [0, batch.origins.len()];
             run.origins = batch.origins;
             run.progress.calls[1] = batch.calls.last().copied().unwrap_or_default();
             run.calls = batch.calls;
             self.job = Some(batch.job);
+        }
+    }
+
+    /// The run of `ticket` begins with `size` pictures after those that are made.
+    pub(crate) fn part(&mut self, ticket: u64, made: usize, size: usize) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.ticket == ticket) {
+            run.begin([made, size]);
         }
     }
 
@@ -161,7 +171,7 @@ impl Making {
                 self.run.as_mut()?.origins = origins;
             }
             Event::Done { pictures } => {
-                self.per_call = run.per_call().or(self.per_call);
+                self.per_call = run.per_call().map(|per_call| per_call * run.parts()).or(self.per_call);
                 let run = self.run.take()?;
                 self.last = run.seeds().or(self.last);
                 let origins = run.origins;
@@ -216,10 +226,33 @@ impl Run {
             progress: Progress::default(),
             origins: Vec::new(),
             calls: Vec::new(),
+            part: [0, 0],
             started: Instant::now(),
             first: None,
             first_of_stage: None,
             per_step: None,
+        }
+    }
+
+    /// Begins a part from its first stage; how long its steps take is another matter.
+    fn begin(&mut self, part: [usize; 2]) {
+        self.part = part;
+        self.progress = Progress { calls: [0, self.progress.calls[1]], ..Progress::default() };
+        (self.first, self.first_of_stage, self.per_step) = (None, None, None);
+    }
+
+    /// How many parts like this one there are.
+    fn parts(&self) -> u32 {
+        u32::try_from(self.origins.len().div_ceil(self.part[1].max(1))).unwrap_or(u32::MAX)
+    }
+
+    /// Which pictures are being made, unless it is all of them: "pictures 3 to 4 of 4".
+    pub(crate) fn part_in_words(&self) -> Option<String> {
+        let ([made, size], all) = (self.part, self.origins.len());
+        match size {
+            size if size >= all => None,
+            1 => Some(format!("picture {} of {all}", made + 1)),
+            _ => Some(format!("pictures {} to {} of {all}", made + 1, made + size)),
         }
     }
 
@@ -248,8 +281,9 @@ impl Run {
 
     /// Time left, once there is something to reckon from.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let [done, all] = self.progress.calls;
-        Some(self.per_call()? * u32::try_from(all.saturating_sub(done)).ok()?)
+        let ([done, all], [made, size]) = (self.progress.calls, self.part);
+        let later = self.origins.len().saturating_sub(made + size).div_ceil(size.max(1));
+        Some(self.per_call()? * u32::try_from(all.saturating_sub(done) + later * all).ok()?)
     }
 
     /// Time since it began.
@@ -259,8 +293,9 @@ impl Run {
 
     /// From 0 to 1.
     pub(crate) fn share(&self) -> f32 {
-        let [done, all] = self.progress.calls;
-        (done as f32 / all.max(1) as f32).min(1.0)
+        let ([done, all], [made, size]) = (self.progress.calls, self.part);
+        let pictures = made as f32 + size as f32 * done as f32 / all.max(1) as f32;
+        (pictures / self.origins.len().max(1) as f32).min(1.0)
     }
 }
 
@@ -313,6 +348,33 @@ mod tests {
                 "{sampler}: {shares:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_made_in_parts_counts_as_one() {
+        let (ctx, mut making) = (Context::default(), Making::default());
+        let pictures = |n: usize| (0..n).map(|_| Picture::filled(2, 2, [1; 3])).collect::<Vec<_>>();
+        making.begin(1);
+        making.began(1, batch());
+        assert_eq!(making.run.as_ref().unwrap().part_in_words(), None);
+        let (mut shares, mut words) = (Vec::new(), Vec::new());
+        for (made, size) in [(0, 2), (2, 1), (3, 1)] {
+            making.part(1, made, size);
+            making.part(7, 0, 4);
+            for stage in 1..=2 {
+                making.hear(&ctx, 1, Event::StageStarted { stage, stages: 2, size: 8, steps: 4 });
+                for step in 1..=4 {
+                    making.hear(&ctx, 1, Event::Step { stage, step, steps: 4, preview: Some(pictures(made + size)) });
+                    shares.push(making.run.as_ref().unwrap().share());
+                }
+            }
+            words.extend(making.run.as_ref().unwrap().part_in_words());
+            assert_eq!((making.variations.len(), shares.last()), (made + size, Some(&((made + size) as f32 / 4.0))));
+        }
+        assert!(shares.is_sorted(), "{shares:?}");
+        assert_eq!(words, ["pictures 1 to 2 of 4", "picture 3 of 4", "picture 4 of 4"]);
+        making.hear(&ctx, 1, Event::Done { pictures: pictures(4) });
+        assert!(making.is_done && making.variations.len() == 4 && making.last == Some((1, 4)));
     }
 
     #[test]

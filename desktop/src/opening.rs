@@ -1,8 +1,10 @@
 //! What is opened and saved, and the question that comes before something would be lost.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use firefall_cli::naming::file_name;
+use firefall_cli::pictures::Photo;
 use firefall_core::image::Picture;
 use firefall_core::png::Origin;
 
@@ -14,6 +16,7 @@ use crate::errands::{Purpose, beside, with_ending};
 #[derive(Debug)]
 pub(crate) struct Next {
     picture: Picture,
+    profile: Option<Arc<[u8]>>,
     source: Option<PathBuf>,
     origin: Origin,
     /// Whether it comes as soon as the one here is saved; else the user is asked.
@@ -61,7 +64,13 @@ impl App {
 
     /// Shows another picture, after a question if something would be lost.
     pub(crate) fn show_picture(&mut self, picture: Picture, source: Option<PathBuf>, origin: Origin) {
-        let next = Next { picture, source, origin, is_saving: false };
+        self.show_photo(Photo { picture, profile: None, lost: Vec::new() }, source, origin);
+    }
+
+    /// The same with the ICC profile of its file.
+    pub(crate) fn show_photo(&mut self, photo: Photo, source: Option<PathBuf>, origin: Origin) {
+        let Photo { picture, profile, .. } = photo;
+        let next = Next { picture, profile: profile.map(Into::into), source, origin, is_saving: false };
         self.document.end_stroke();
         let is_making = self.making.run.is_some() || self.making.waiting().is_some();
         if self.document.is_unsaved() || self.is_editing || is_making {
@@ -72,16 +81,17 @@ impl App {
     }
 
     fn replace(&mut self, next: Next) {
-        let Next { picture, source, origin, .. } = next;
+        let Next { picture, profile, source, origin, .. } = next;
         self.engine.stop();
         // A step of it that comes late belongs to the picture that goes.
         self.making.run = None;
         self.making.discard();
         self.hand.let_go(&mut self.document);
+        self.put_back();
         let config = self.about.as_ref().map(|about| &about.config);
         self.wishes.adopt(&origin, config);
         self.usual.adopt(&origin, config);
-        self.document = Document::new(picture).with_origin(origin);
+        self.document = Document::new(picture).with_origin(origin).with_profile(profile);
         self.source = source;
         self.view.reset();
         self.kept.0 = u64::MAX;
@@ -129,9 +139,10 @@ impl App {
         self.errands.ask(purpose, beside(self.source.as_deref(), &name));
     }
 
-    /// The picture as it is now, to be saved with how it was made.
+    /// The picture as it is now, to be saved with how it was made and its ICC profile.
     fn saving(&mut self) -> Purpose {
-        Purpose::Save { layers: self.document.layers(), origin: self.document.origin().clone() }
+        let (origin, profile) = (self.document.origin().clone(), self.document.profile().cloned());
+        Purpose::Save { layers: self.document.layers(), origin, profile }
     }
 
     /// Saves to a place that is known.

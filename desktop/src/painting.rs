@@ -17,13 +17,13 @@ impl App {
         self.engine.open(device, model);
     }
 
-    /// Whether mask and picture can be changed: no result is looked at, and no edit is under way.
+    /// Whether mask and picture can be changed: no result is looked at, no edit is under way, and nothing is tried on.
     pub(crate) fn is_free(&self) -> bool {
-        self.making.waiting().is_none() && !self.is_editing
+        self.can_try() && !self.trial.is_on()
     }
 
     /// Picture and mask, with what the hand has begun.
-    fn layers(&mut self) -> Layers {
+    pub(crate) fn layers(&mut self) -> Layers {
         self.hand.finish(&mut self.document);
         self.document.layers()
     }
@@ -32,6 +32,7 @@ impl App {
         let asked = match &self.about {
             None => Err("no model is loaded yet".to_owned()),
             Some(_) if self.is_editing => Err("the mask is still at work; generate when it is done".into()),
+            Some(_) if self.trial.is_on() => Err("another mask is tried on; apply it, or put it back first".into()),
             Some(about) => self.wishes.request(&about.config).map(drop),
         };
         if let Err(why) = asked {
@@ -77,6 +78,8 @@ impl App {
     pub(crate) fn undo(&mut self) {
         if self.is_free() {
             self.document.undo();
+        } else {
+            self.put_back();
         }
     }
 
@@ -97,7 +100,10 @@ impl App {
 
     pub(crate) fn set_mask(&mut self, mask: Mask) {
         if !self.is_free() {
-            return self.notify("a mask can be imported when the variations are accepted or discarded");
+            return self.notify(match self.trial.is_on() {
+                true => "a mask can be imported when what is tried on is applied or put back",
+                false => "a mask can be imported when the variations are accepted or discarded",
+            });
         }
         self.edit_mask(MaskEdit::Import(mask));
     }
@@ -121,7 +127,8 @@ impl App {
         let Some(origin) = origin else { return };
         if let Some(gallery) = &self.gallery {
             let place = gallery.place(origin.prompt.as_deref().unwrap_or_default());
-            self.errands.keep(place, self.document.picture().clone(), origin);
+            let profile = self.document.profile().cloned();
+            self.errands.keep(place, self.document.picture().clone(), origin, profile);
         }
         self.making.discard();
         if !self.wishes.locked {

@@ -1,57 +1,24 @@
 //! What the user wants of the next pictures: everything but the picture itself. It is kept with a session and written
 //! into saved pictures.
 
+mod task;
+
 use std::sync::Arc;
 
 use firefall_core::cascade::{ModelConfig, PictureRequest, Request, StageSettings};
 use firefall_core::diffusion::{Resampling, SamplerKind};
 use firefall_core::image::{Mask, Picture};
-use firefall_core::inpaint::{Blend, Job};
+use firefall_core::inpaint::{Blend, Job, region};
 use firefall_core::png::Origin;
+use firefall_core::world::Colour;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+pub use task::{Manner, Task};
 
 /// The most variations of one batch.
 pub const MOST: usize = 8;
-
-/// What is to happen under the mask; sets what goes together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Something new, from noise.
-    Fill,
-    /// What is there, finer: it is the beginning.
-    Detail,
-    /// Something else in the place of what is there.
-    Replace,
-    /// The background in the place of what is there.
-    Remove,
-}
-
-impl Task {
-    /// All, in the order of the menu.
-    pub const ALL: [Self; 4] = [Self::Fill, Self::Detail, Self::Replace, Self::Remove];
-
-    /// Its name and what it does.
-    #[must_use]
-    pub const fn words(self) -> [&'static str; 2] {
-        match self {
-            Self::Fill => ["Fill", "Something new under the mask"],
-            Self::Detail => ["Detail", "What is under the mask, reworked; it stays recognisable"],
-            Self::Replace => ["Replace", "Something else in the place of what is under the mask"],
-            Self::Remove => ["Remove", "Only the background; say which, e.g. \"on a white background\""],
-        }
-    }
-
-    /// Strength and resampling that go with it; the model's own if there is none.
-    const fn settings(self) -> (f64, Option<Resampling>) {
-        match self {
-            Self::Fill | Self::Replace | Self::Remove => (1.0, None),
-            Self::Detail => (0.5, Some(Resampling::QUICK)),
-        }
-    }
-}
 
 /// Everything that is set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,6 +31,8 @@ pub struct Wishes {
     pub task: Task,
     /// How much may change, above 0 and at most 1.
     pub strength: f64,
+    /// How much the model sees beside the mask, in lengths of it.
+    pub context: f64,
     /// How often the walk from noise turns back; the model's own if absent.
     pub resampling: Option<Resampling>,
     /// Steps of the first stage; the model's own if absent. The other stages do as the model has it.
@@ -89,6 +58,7 @@ impl Default for Wishes {
             negative: String::new(),
             task: Task::Fill,
             strength: 1.0,
+            context: region::CONTEXT,
             resampling: None,
             steps: None,
             cond_scale: None,
@@ -105,7 +75,14 @@ impl Wishes {
     /// Takes a task with the settings that go with it.
     pub fn take(&mut self, task: Task) {
         self.task = task;
-        (self.strength, self.resampling) = task.settings();
+        let Manner { strength, context, resampling } = task.manner();
+        (self.strength, self.context, self.resampling) = (strength, context, resampling);
+    }
+
+    /// The settings of tasks as they are now, in words.
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        Manner { strength: self.strength, context: self.context, resampling: self.resampling }
     }
 
     /// How often the walk from noise turns back, with a model of `config`.
@@ -125,6 +102,7 @@ impl Wishes {
             negative: read(&value["negative"]).unwrap_or(usual.negative),
             task: read(&value["task"]).unwrap_or(usual.task),
             strength: read::<f64>(&value["strength"]).filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(usual.strength),
+            context: read(&value["context"]).filter(is_context).unwrap_or(usual.context),
             resampling: read::<Resampling>(&value["resampling"]).filter(|resampling| resampling.validate().is_ok()),
             steps: read(&value["steps"]),
             cond_scale: read::<f64>(&value["cond_scale"]).filter(|w| w.is_finite()),
@@ -153,6 +131,7 @@ impl Wishes {
         self.resampling = said.resampling.or(self.resampling);
         let inpaint = &settings["inpaint"];
         self.strength = inpaint["strength"].as_f64().filter(|s| *s > 0.0 && *s <= 1.0).unwrap_or(self.strength);
+        self.context = read(&inpaint["context"]).filter(is_context).unwrap_or(self.context);
         let blend = read::<Blend>(&inpaint["blend"]).filter(|blend| blend.validate().is_ok());
         self.blend = blend.unwrap_or(self.blend);
         if let Some(config) = config {
@@ -176,11 +155,17 @@ impl Wishes {
     /// # Errors
     /// What makes no sense, in a sentence.
     pub fn request(&self, config: &ModelConfig) -> Result<Request, String> {
+        // Which background it is makes no difference here.
+        let own = self.task.prompt(|| Colour::White);
+        self.request_for(own.as_ref().unwrap_or(&self.prompt), config)
+    }
+
+    fn request_for(&self, prompt: &str, config: &ModelConfig) -> Result<Request, String> {
         let sampler = self.sampler.as_deref().map(SamplerKind::from_name).transpose()?;
         let settings = StageSettings { steps: self.steps, cond_scale: self.cond_scale, sampler, lowres_std: None };
         let negative = Some(self.negative.clone()).filter(|text| !text.trim().is_empty());
         let picture = |n: u64| PictureRequest {
-            prompt: self.prompt.clone(),
+            prompt: prompt.to_owned(),
             negative: negative.clone(),
             seed: self.seed.wrapping_add(n),
         };
@@ -200,8 +185,9 @@ impl Wishes {
     pub fn origin(&self, request: &Request, picture: usize, config: &ModelConfig, hash: &str) -> Origin {
         let mut settings = request.described(config);
         if let Value::Object(settings) = &mut settings {
+            let (resampling, strength, context) = (self.resampling(config), self.strength, self.context);
             let painted =
-                json!({ "resampling": self.resampling(config), "strength": self.strength, "blend": self.blend });
+                json!({ "resampling": resampling, "strength": strength, "context": context, "blend": self.blend });
             settings.insert("inpaint".into(), painted);
         }
         let wish = request.pictures.get(picture);
@@ -240,6 +226,12 @@ impl Said {
 
 fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
     serde_json::from_value(value.clone()).ok()
+}
+
+/// Whether a model can see so much.
+fn is_context(context: &f64) -> bool {
+    let [least, most] = region::CONTEXTS;
+    (least..=most).contains(context)
 }
 
 /// A wish, unless a picture said so and the model has the same of its own.
@@ -285,14 +277,16 @@ impl Order {
     /// What makes no sense, in a sentence.
     pub fn prepare(&self, config: &ModelConfig, hash: &str) -> Result<Batch, String> {
         let wishes = &self.wishes;
-        let request = wishes.request(config)?;
         let picture = Picture::clone(&self.picture);
-        let mask = match self.mask.bounds() {
-            Some(_) => Mask::clone(&self.mask),
-            None if self.mask.alpha.iter().any(|v| *v > 0) => return Err(FAINT.into()),
-            None => Mask::filled(picture.width, picture.height, 255),
+        let mask = match self.mask.alpha.iter().max() {
+            Some(&most) if (1..FAINTEST).contains(&most) => return Err(FAINT.into()),
+            Some(1..) => Mask::clone(&self.mask),
+            _ => Mask::filled(picture.width, picture.height, 255),
         };
-        let job = Job::new(picture, mask, wishes.blend, config).map_err(|e| sentence(&e.to_string()))?;
+        let job = Job::seeing(wishes.context, picture, mask, wishes.blend, config);
+        let job = job.map_err(|e| sentence(&e.to_string()))?;
+        let own = wishes.task.prompt(|| task::background(&self.picture, &self.mask));
+        let request = wishes.request_for(own.as_ref().unwrap_or(&wishes.prompt), config)?;
         let canvas = job.canvas(config, wishes.resampling(config), wishes.strength);
         let request = Request { canvas: Some(canvas), ..request };
         check(&request, config)?;
@@ -302,8 +296,10 @@ impl Order {
     }
 }
 
-/// Why a mask that nobody wants to be everything is refused.
-const FAINT: &str = "The mask is too faint: nothing is marked by half or more. Paint over it again, or clear it.";
+/// With less in every pixel of a mask, a tenth, hardly anything would be seen of what is painted.
+const FAINTEST: u8 = 26;
+/// Why such a mask, which nobody wants to be everything, is refused.
+const FAINT: &str = "The mask is too faint: nothing is marked by a tenth or more. Paint over it again, or clear it.";
 
 /// Calls of the denoisers up to the end of each stage, beginning with none.
 fn calls(request: &Request, config: &ModelConfig) -> Vec<usize> {
@@ -340,10 +336,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_takes_nothing_else_with_it() {
-        let blend = Blend { grow: 9.0, ..Blend::default() };
+        let blend = Blend { grow: Some(9.0), ..Blend::default() };
         let wishes = Wishes { prompt: "a fox".into(), seed: 7, locked: true, blend, ..Wishes::default() };
-        let odd =
-            [("task", json!("dream")), ("sampler", json!("none")), ("steps", json!(-3)), ("count", json!("many"))];
+        let odd = [
+            ("task", json!("dream")),
+            ("sampler", json!("none")),
+            ("steps", json!(-3)),
+            ("count", json!("many")),
+            ("context", json!(0.1)),
+        ];
         let mut session = serde_json::to_value(&wishes).unwrap();
         for (key, value) in odd {
             session[key] = value;
@@ -375,10 +376,10 @@ mod tests {
         let mut second = config.stages[0].clone();
         (second.sampling.steps, second.sampling.cond_scale) = (config.stages[0].sampling.steps + 3, 1.5);
         config.stages.push(second);
-        let blend = Blend { grow: 9.0, ..Blend::default() };
+        let blend = Blend { grow: Some(9.0), ..Blend::default() };
         let plain = Wishes { prompt: "a star".into(), seed: 5, count: 1, locked: true, ..Wishes::default() };
         let other = Some(Resampling { jump: 7, repeats: 2 });
-        let set = Wishes { steps: Some(900), strength: 0.5, resampling: other, blend, ..plain.clone() };
+        let set = Wishes { steps: Some(900), strength: 0.5, context: 2.5, resampling: other, blend, ..plain.clone() };
         for wishes in [plain, set] {
             let origin = wishes.origin(&wishes.request(&config).unwrap(), 0, &config, "hash");
             let mut again = Wishes { count: 1, ..Wishes::default() };
@@ -413,9 +414,12 @@ mod tests {
             let (picture, mask) = (Picture::filled(40, 40, [9; 3]), Mask::filled(40, 40, alpha));
             Order { picture: Arc::new(picture), mask: Arc::new(mask), wishes: wishes.clone() }.prepare(&config, "hash")
         };
-        assert!(order(0).is_ok() && order(128).is_ok());
-        for alpha in [1, 127] {
+        for alpha in [1, 25] {
             assert!(order(alpha).unwrap_err().contains("too faint"), "{alpha}");
+        }
+        for (alpha, weight) in [(0, 255), (26, 26), (127, 127), (255, 255)] {
+            let weights = order(alpha).unwrap().job.weights().clone();
+            assert_eq!(weights, Mask::filled(40, 40, weight), "a faint mask is a faint picture over the old one");
         }
     }
 
@@ -433,7 +437,7 @@ mod tests {
         let refused = |wishes: Wishes| Order { wishes, ..order.clone() }.prepare(&config, "hash").unwrap_err();
         assert!(refused(Wishes { prompt: " ".into(), ..order.wishes.clone() }).starts_with("The prompt is empty"));
         assert!(refused(Wishes { steps: Some(0), ..order.wishes.clone() }).contains("0 steps"));
-        let blend = Blend { grow: -1.0, ..Blend::default() };
+        let blend = Blend { grow: Some(-1.0), ..Blend::default() };
         assert!(refused(Wishes { blend, ..order.wishes.clone() }).contains("row is -1"));
         assert!(refused(Wishes { strength: 0.0, ..order.wishes.clone() }).contains("trength is 0"));
         let other = Order { mask: Arc::new(Mask::filled(7, 7, 255)), ..order.clone() };

@@ -6,7 +6,7 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Shape, TensorData};
 
-use crate::proof::switched_on;
+use crate::proof::{CpuOp, may_serve};
 
 /// Lanes of the vectors in these kernels.
 pub(crate) const LANES: usize = 8;
@@ -223,9 +223,9 @@ macro_rules! by_vectors {
 }
 pub(crate) use by_vectors;
 
-/// Whether CPU kernels take `x` as far as its numbers go.
-pub(crate) fn serves(x: &FlexTensor) -> bool {
-    x.dtype() == DType::F32 && switched_on()
+/// Whether the CPU kernels of `op` take `x` as far as its numbers go.
+pub(crate) fn serves(op: CpuOp, x: &FlexTensor) -> bool {
+    x.dtype() == DType::F32 && may_serve(op)
 }
 
 /// The values of a contiguous f32 tensor.

@@ -15,8 +15,9 @@
 //! | [`silu`], [`gelu`] | nothing: without subnormal tails on the CPU, with an exact gradient on a GPU | wherever there is an activation |
 //! | [`attend`](ops::attend::attend) | unit queries and keys, their scales, null key, mask, softmax, values | every attention |
 //!
-//! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there, and none at all while
-//! they are [switched off](switch_kernels).
+//! No kernel runs on a wgpu device before [`self_test`] has seen it agree with its plain body there; on the CPU they run, and
+//! the test leaves an op whose kernel is wrong there to its plain body. None runs at all while they are
+//! [switched off](switch_kernels).
 
 #![recursion_limit = "256"]
 

@@ -2,7 +2,7 @@
 //!
 //! A kernel can be refused (a device that speaks SPIR-V or MSL), miscompiled (a driver bug) or simply wrong on hardware
 //! that nobody here owns. So every op starts on its plain body, and [`self_test`] promotes a device once the kernels
-//! agree with that body there.
+//! agree with that body there. Those of the CPU run from the start, and are sent back one op at a time ([`flex`]).
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,10 @@ use burn::cubecl::Device as Key;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::ops::{attend, conv3x3, global_context, layer_norm, linear, pointwise, rms_norm_silu};
+
+mod flex;
+
+pub(crate) use flex::{CpuOp, may_serve};
 
 struct Proof {
     /// Devices under test, and how far the test is.
@@ -115,16 +119,22 @@ impl Drop for Trial {
 /// Tries `device` against known answers, the plain bodies on the CPU: first its own operations, then every kernel. Where
 /// all agree, the kernels run there from now on.
 ///
-/// Devices without hand-written WGSL (flex) have nothing to prove and pass, and so do devices that have proven
-/// themselves, and all where the kernels are [switched off](switch_kernels). Of two calls at once for a device the first decides. Call it once, before generating or training; without
-/// it every op still works, by its plain body.
+/// On flex the kernels of every op are compared with its plain body, once in a process; they are compared also before a
+/// GPU is tried, which is held to what the CPU says. Devices that have proven themselves pass, and so do all where the
+/// kernels are [switched off](switch_kernels). Of two calls at once for a GPU the first decides. Call it once, before
+/// generating or training; without it every op still works, on a GPU by its plain body.
 ///
 /// # Errors
-/// A sentence that names the op and what it did. The device then stays on the plain bodies.
+/// A sentence that names the op and what it did. A GPU then stays on the plain bodies, and on flex the ops that are named
+/// go by theirs.
 pub async fn self_test(device: &Device) -> Result<(), String> {
+    if !switched_on() {
+        return Ok(());
+    }
+    let cpu = flex::verdict();
     let device = device.clone().inner();
-    let DispatchDevice::Cube(key) = device.as_dispatch() else { return Ok(()) };
-    if !switched_on() || may_run(key) {
+    let DispatchDevice::Cube(key) = device.as_dispatch() else { return cpu };
+    if may_run(key) {
         return Ok(());
     }
     let Some(trial) = Trial::begin(key) else { return Ok(()) };
@@ -143,12 +153,17 @@ type Answers = Vec<(&'static str, Vec<f32>)>;
 
 fn compare(who: &str, known: &Answers, got: &Answers) -> Result<(), String> {
     for ((op, known), (_, got)) in known.iter().zip(got) {
-        let off = known.iter().zip(got).position(|(k, g)| !(k - g).abs().le(&(1e-4 * (1.0 + k.abs()))));
-        if let Some(i) = off {
-            return Err(format!("{op}: element {i} should be {}, {who} says {}", known[i], got[i]));
-        }
+        agree(op, who, [known, got], |k| 1e-4 * (1.0 + k.abs()))?;
     }
     Ok(())
+}
+
+/// An error where a value of `got` is further than `allowed` from the known one; what is no number always is.
+fn agree(op: &str, who: &str, [known, got]: [&[f32]; 2], allowed: impl Fn(f32) -> f32) -> Result<(), String> {
+    match known.iter().zip(got).position(|(&k, &g)| !(k - g).abs().le(&allowed(k))) {
+        Some(i) => Err(format!("{op}: element {i} should be {}, {who} says {}", known[i], got[i])),
+        None => Ok(()),
+    }
 }
 
 fn wave(n: usize, phase: f32) -> Vec<f32> {

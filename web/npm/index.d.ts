@@ -29,7 +29,8 @@ export interface Capabilities {
   wasm: boolean;
 }
 
-/** The device that does the work, and why it is not a better one. */
+/** The device that does the work, and why it is not a better one; also, if some of the program's ways to compute are wrong on
+ * this processor, which, and that others take their place. */
 export interface DeviceInfo {
   kind: 'webgpu' | 'cpu';
   name: string;

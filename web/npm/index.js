@@ -12,6 +12,9 @@ const BUSY_POLICIES = ['replace', 'abort_and_queue', 'reject'];
 /** More take more memory than they save time. */
 const MOST_WORKERS = 4;
 
+/** A run that was stopped ends with its step; a device that has not come to the end of it in so many milliseconds hangs. */
+const STUCK = 10_000;
+
 /** The end of a worker, with all that it was doing. */
 class WorkerEnd extends Error {}
 
@@ -191,6 +194,10 @@ export class FirefallClient {
     const shares = shared(request.pictures, workers.length);
     const told = together(shares.length, onProgress);
     const answers = shares.map((pictures, i) => workers[i].#share(run, { request: { ...request, pictures }, paint }, told[i]));
+    let stuck;
+    run.cancels.add(() => {
+      stuck ??= setTimeout(() => this.#drop(new WorkerEnd('The device did not answer.')), STUCK);
+    });
     try {
       const results = await Promise.all(answers);
       const bad = results.find(({ ok }) => !ok);
@@ -207,6 +214,7 @@ export class FirefallClient {
       // Where one failed, the others have nothing to work for.
       run.cancels.forEach((cancel) => cancel());
       await Promise.allSettled(answers);
+      clearTimeout(stuck);
       run.cancels.clear();
     }
   }
@@ -301,7 +309,8 @@ export class FirefallClient {
     worker.onmessageerror = () => this.#ended(worker, 'A message could not be read.');
     worker.onerror = (event) => {
       event.preventDefault();
-      const missing = 'The worker could not be started. Reload the page, which may have a new version by now.';
+      const missing =
+        'The worker could not be started. Reload the page, which may have a new version by now; if it stays so, its host forbids workers.';
       this.#ended(worker, event.message ? `The worker failed: ${event.message}` : missing);
     };
     this.#worker = worker;

@@ -10,6 +10,10 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp|software/i;
 const LIMITS = { maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256 };
 /** A graphics driver that has not answered for so many milliseconds is left for the CPU. */
 const ADAPTER_WAIT = 15_000;
+/** So is one on which the kernels have not been tried in this time; compiling them takes some seconds, on a slow device more. */
+const OPEN_WAIT = 60_000;
+/** What may help where the weights came whole and are no model. */
+const HOST = 'Reload the page; if it stays so, its host is at fault.';
 /** How every program begins. */
 const MAGIC = [0, 97, 115, 109];
 
@@ -17,14 +21,18 @@ let program = null;
 /** How much of the program has come. */
 let arrived = { got: 0, total: null };
 let engine = null;
+/** Whether the graphics device is tried or in use: of one that was given up nothing is heard any more. */
+let graphics = false;
 const working = new Set();
 const stopped = new Set();
 
 const failed = (reason, message) => ({ ok: false, reason, message });
 
 /** What the program throws has a name that says which kind it is; anything else is a fault of ours. */
-const failureOf = (error) =>
-  error?.name?.includes('_') ? failed(error.name, error.message) : failed('internal_error', String(error?.message ?? error));
+const failureOf = (error) => {
+  if (!error?.name?.includes('_')) return failed('internal_error', String(error?.message ?? error));
+  return failed(error.name, error.name === 'bad_model' ? `${error.message} ${HOST}` : error.message);
+};
 
 /** Lets messages in: a step on the CPU never leaves the microtask queue by itself. */
 const breath = () =>
@@ -43,10 +51,19 @@ function listenToDevices() {
   const request = adapters.requestDevice;
   adapters.requestDevice = async function (...args) {
     const device = await request.apply(this, args);
-    device.lost.then((info) => fatal(`The graphics device was lost${info.message ? `: ${info.message}` : '.'}`));
-    device.addEventListener('uncapturederror', ({ error }) => {
-      if (error instanceof GPUOutOfMemoryError) fatal('The graphics device has no memory left.');
-      else fatal(`The graphics device refused a command: ${error.message}`);
+    if (!graphics) {
+      // It comes too late: the program, which uses the CPU by now, waits for it no longer.
+      device.destroy();
+      return new Promise(() => {});
+    }
+    device.lost.then((info) => {
+      if (graphics) fatal(`The graphics device was lost${info.message ? `: ${info.message}` : '.'}`);
+    });
+    device.addEventListener('uncapturederror', (event) => {
+      // The program's own listener comes after this one, and would end it.
+      if (!graphics) event.stopImmediatePropagation();
+      else if (event.error instanceof GPUOutOfMemoryError) fatal('The graphics device has no memory left.');
+      else fatal(`The graphics device refused a command: ${event.error.message}`);
     });
     return device;
   };
@@ -96,24 +113,31 @@ function summed(tell) {
 /** The first device of the ladder that works, and why it is not an earlier one. */
 async function open(asked, why) {
   if (asked !== 'cpu') {
+    graphics = true;
     const found = await webgpu(asked);
     if (found.engine) return found;
+    graphics = false;
     if (asked === 'webgpu') throw Object.assign(new Error(found.why), { name: 'webgpu_unsupported' });
     why = found.why;
   }
-  return { engine: await Engine.open('cpu'), device: { kind: 'cpu', name: 'CPU', why } };
+  const engine = await Engine.open('cpu');
+  // Where kernels of the CPU are wrong, that is told beside the reason to be there.
+  return { engine, device: { kind: 'cpu', name: 'CPU', why: [why, engine.fault()].filter(Boolean).join('; ') } };
 }
 
-/** The adapter; some drivers never answer. */
-function adapterSoon() {
-  const late = (_, reject) => setTimeout(() => reject(new Error(`it did not answer for ${ADAPTER_WAIT / 1000} seconds`)), ADAPTER_WAIT);
-  return Promise.race([navigator.gpu.requestAdapter({ powerPreference: 'high-performance' }), new Promise(late)]);
+/** What a driver answers within `wait` milliseconds; some never do. */
+function soon(answer, wait) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it did not answer for ${wait / 1000} seconds`)), wait);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 async function webgpu(asked) {
   if (!navigator.gpu) return { why: 'this browser has no WebGPU' };
   try {
-    const adapter = await adapterSoon();
+    const adapter = await soon(navigator.gpu.requestAdapter({ powerPreference: 'high-performance' }), ADAPTER_WAIT);
     if (!adapter) return { why: 'WebGPU finds no graphics device' };
     const info = adapter.info ?? {};
     const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'GPU';
@@ -123,7 +147,7 @@ async function webgpu(asked) {
     }
     const lack = Object.entries(LIMITS).find(([limit, least]) => adapter.limits[limit] < least);
     if (lack) return { why: `the graphics device has a ${lack[0]} of less than ${lack[1]}` };
-    const engine = await Engine.open('webgpu');
+    const engine = await soon(Engine.open('webgpu'), OPEN_WAIT);
     return { engine, device: { kind: 'webgpu', name, why: 'WebGPU works here' } };
   } catch (error) {
     return { why: `the graphics device does not work: ${error.message.replace(/\.$/, '')}` };
@@ -145,7 +169,7 @@ const tasks = {
     event({ phase: 'model' });
     files.files.forEach(({ name, bytes }) => engine.put(name, bytes));
     const model = JSON.parse(engine.load());
-    if (model.hash !== files.hash) return failed('download_failed', 'The weights are not those that were published.');
+    if (model.hash !== files.hash) return failed('download_failed', `The weights are not those that were published. ${HOST}`);
     return { ok: true, model, device: opened.device, stored: files.stored };
   },
 

@@ -23,6 +23,8 @@ use crate::picture::image_data;
 #[derive(Debug)]
 pub struct Engine {
     device: Device,
+    /// What is wrong with the kernels of the CPU.
+    fault: Option<String>,
     files: BTreeMap<String, Vec<u8>>,
     model: Option<Arc<Model>>,
 }
@@ -38,10 +40,11 @@ pub struct Job {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens `webgpu` or `cpu` and tries the kernels there.
+    /// Opens `webgpu` or `cpu` and tries the kernels there. On the CPU Burn's own operations take the place of those that
+    /// are wrong, which [`fault`](Self::fault) tells.
     ///
     /// # Errors
-    /// `webgpu_unsupported` if it does not open or computes wrongly.
+    /// `webgpu_unsupported` if a GPU does not open or computes wrongly.
     pub async fn open(kind: &str) -> Result<Self, JsValue> {
         let refused = |message: String| failure("webgpu_unsupported", message);
         let device = match kind {
@@ -51,8 +54,16 @@ impl Engine {
                 options.init_async().await.map_err(|e| refused(e.to_string()))?
             }
         };
-        firefall_shaders::self_test(&device).await.map_err(refused)?;
-        Ok(Self { device, files: BTreeMap::new(), model: None })
+        let fault = match (kind, firefall_shaders::self_test(&device).await) {
+            ("cpu", tested) => tested.err(),
+            (_, tested) => tested.map(|()| None).map_err(refused)?,
+        };
+        Ok(Self { device, fault, files: BTreeMap::new(), model: None })
+    }
+
+    /// What is wrong with the kernels of the CPU, as a part of a sentence; `undefined` where nothing is, and on a GPU.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.clone()
     }
 
     /// Hands over a file of the model.

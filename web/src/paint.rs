@@ -89,6 +89,8 @@ impl Painted<'_> {
             return Err(format!("the mask has {bytes} bytes; one for a picture of {width} x {height} has one a pixel"));
         }
         let rgb = rgba.as_chunks().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
-        Ok((Picture { width, height, rgb }, Mask { width, height, alpha: mask.to_vec() }))
+        // A canvas draws every edge softly, and what is hard is not to become soft by that.
+        let mask = Mask { width, height, alpha: mask.to_vec() }.hardened(Mask::level(0.5));
+        Ok((Picture { width, height, rgb }, mask))
     }
 }

@@ -50,6 +50,15 @@ export async function outcome(page, timeout = 240_000) {
   }));
 }
 
+/** Waits until `ask` says yes; waitForFunction takes the promise of an answer for a yes. */
+export async function until(ask, timeout = 60_000) {
+  const end = Date.now() + timeout;
+  while (!(await ask())) {
+    if (Date.now() > end) throw new Error(`it never came to be: ${ask}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 /** The bytes of a picture on the page, four a pixel. */
 export const pixels = (page, index = 0) =>
   page.evaluate((index) => {

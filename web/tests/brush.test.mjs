@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { launch, make, open, outcome, pixels, ready, remembered } from './browser.mjs';
+import { decoded, drop, saved, shown } from './files.mjs';
 import { dies } from './injections.mjs';
 import { serve } from './server.mjs';
 
@@ -99,26 +100,6 @@ async function written(page, name, { data, width, height }) {
   return file;
 }
 
-async function read(page, file) {
-  return page.evaluate(async (base64) => {
-    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-    const image = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-    const context = new OffscreenCanvas(image.width, image.height).getContext('2d');
-    context.drawImage(image, 0, 0);
-    return [...context.getImageData(0, 0, image.width, image.height).data];
-  }, (await readFile(file)).toString('base64'));
-}
-
-const drop = async (page, name, file) =>
-  page.evaluate(
-    ([name, base64]) => {
-      const data = new DataTransfer();
-      data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name, { type: 'image/png' }));
-      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
-    },
-    [name, (await readFile(file)).toString('base64')],
-  );
-
 /** A picture without origin, of `width x height` pixels of many colours. */
 const colourful = (width, height) => {
   const at = (i) => [((i % width) * 7) % 256, (Math.floor(i / width) * 11) % 256, (i * 13) % 256, 255];
@@ -159,7 +140,7 @@ for (const device of ['cpu', 'webgpu']) {
     const out = join(scratch, `painted-${device}.png`);
     const args = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--out', out];
     await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...args]);
-    const want = await read(page, out);
+    const want = await decoded(page, out);
     const off = Math.max(...want.map((value, i) => Math.abs(value - result.data[i])));
     assert.ok(off <= 2, `${off} levels off`);
     assert.deepEqual(page.complaints, []);
@@ -295,7 +276,7 @@ test('less strength begins with what is there, as on the command line', async ()
     const out = join(scratch, `painted-${strength}.png`);
     const args = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--strength', strength, '--out', out];
     await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...args]);
-    const want = await read(page, out);
+    const want = await decoded(page, out);
     return Math.max(...want.map((value, i) => Math.abs(value - result.data[i])));
   };
   assert.ok((await paint('0.4')) <= 2);
@@ -339,15 +320,12 @@ test('several are painted at once, one of them again and saved, and its file say
   assert.match((await make(page, 'a green star')).status, /^Done/);
   changedThere(all[2], await pixels(page), mask, reach);
 
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
-  const file = join(scratch, 'saved.png');
-  await download.saveAs(file);
-  const { stdout } = await exec(firefall, ['show', file]);
-  const settings = JSON.parse(stdout.match(/^settings +(.*)$/m)[1]);
+  const file = await saved(page);
+  const settings = JSON.parse((await shown(file)).settings);
   assert.deepEqual(settings.inpaint, {
     resampling: { jump: 4, repeats: 3 },
     strength: 1,
-    blend: { grow: 4, feather: null, match_colour: true },
+    blend: { grow: null, feather: null, match_colour: true },
   });
 
   const before = await pixels(page);

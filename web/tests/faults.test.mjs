@@ -1,50 +1,17 @@
-// What goes wrong on the way, one by one: each ends in a sentence for the user and a page that still works.
-// The numbers are those of the list of faults that a web demo must survive.
+// What goes wrong on the way and on the page, one by one: each ends in a sentence for the user and a page that still works.
+// The numbers are those of the list of faults that a web demo must survive; those of devices and workers are in device.test.mjs.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
-import { launch, make, open, outcome, ready } from './browser.mjs';
-import { dies, garbles, loses, passing, reports, spoils, without } from './injections.mjs';
+import { make, open, outcome, ready, until } from './browser.mjs';
+import { browser, dist, heal, server, trouble, visit, workers, works } from './faulty.mjs';
+import { without } from './injections.mjs';
 import { serve } from './server.mjs';
 
-const { FIREFALL_DIST: dist } = process.env;
-
-let server;
-let browser;
-before(async () => {
-  [server, browser] = [await serve(dist), await launch()];
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-/** A page whose server does `fault`, and whose worker runs `injected` first; with `times`, only so many workers do. */
-async function visit({ fault, injected, times = Infinity, path = '?device=cpu', options } = {}) {
-  let left = times;
-  server.log.length = 0;
-  server.fault = async (file, response, body, request) => {
-    if (injected && file.endsWith('/worker.js') && left-- > 0) {
-      response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'no-store' });
-      response.end(`${injected}\n${body}`);
-      return true;
-    }
-    return (await fault?.(file, response, body, request)) ?? false;
-  };
-  return open(browser, server.url + path, { serviceWorkers: 'block', ...options });
-}
-
-const trouble = (page) => page.waitForSelector('#trouble:not([hidden])', { timeout: 60_000 }).then((box) => box.textContent());
 const chunk = (file) => /\/model\/[0-9a-f]{64}\.bin$/.test(file);
-const heal = () => (server.fault = null);
-
-/** The page makes a picture now. */
-async function works(page) {
-  const { status, trouble } = await make(page, 'a red circle');
-  assert.match(status, /^Done in/, trouble);
-  await page.context().close();
-}
 
 /** Answers to the first chunk, or other file, `times` times; then the server is well again. */
 const badly = (times, answer, which = chunk) => {
@@ -74,6 +41,11 @@ const HEALED = {
     response.write(body.subarray(0, 1000));
     await new Promise((resolve) => setTimeout(resolve, 100));
     response.destroy();
+  },
+  'a compressed chunk that is cut off': async (response, body) => {
+    const whole = gzipSync(body);
+    const half = whole.subarray(0, whole.length >> 1);
+    response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': half.length }).end(half);
   },
 };
 for (const [name, answer] of Object.entries(HEALED)) {
@@ -124,6 +96,8 @@ const TOLD = {
   'a chunk that is missing': end(404, 'not found'),
   'a server that is down': end(500, 'broken'),
   'a chunk that is always wrong': async (response, body) => void response.writeHead(200).end(Buffer.alloc(body.length)),
+  'a chunk that is always longer': async (response, body) => void response.writeHead(200).end(Buffer.concat([body, body])),
+  'a redirection that goes round': async (response, body, { url }) => void response.writeHead(302, { location: url }).end(),
 };
 for (const [name, answer] of Object.entries(TOLD)) {
   test(`W14 ${name} is told, and can be tried again`, async () => {
@@ -136,6 +110,9 @@ for (const [name, answer] of Object.entries(TOLD)) {
   });
 }
 
+/** How many chunks the model has. */
+const chunks = async () => JSON.parse(await readFile(`${dist}/model/manifest.json`, 'utf8')).files.flatMap((file) => file.chunks).length;
+
 test('W14 a manifest that is no manifest is told', async () => {
   for (const text of ['<!doctype html>', '{"format":2}', '{"format":1,"hash":"x","files":[]}', '[]', '']) {
     const page = await visit({
@@ -146,6 +123,46 @@ test('W14 a manifest that is no manifest is told', async () => {
   }
 });
 
+test('W14 a host may compress everything, and be slow', async () => {
+  const page = await visit({
+    fault: async (file, response, body) => {
+      if (!chunk(file) && !program(file)) return false;
+      const small = gzipSync(body, { level: 1 });
+      const type = program(file) ? 'application/wasm' : 'application/octet-stream';
+      response.writeHead(200, { 'content-type': type, 'content-encoding': 'gzip', 'content-length': small.length });
+      for (let at = 0; at < 5; at++) {
+        response.write(small.subarray((at * small.length) / 5, ((at + 1) * small.length) / 5));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      response.end();
+      return true;
+    },
+  });
+  await ready(page);
+  await works(page);
+});
+
+test('W14 weights of another host are loaded where it lets other pages read them, and else that is told', async () => {
+  const page = await visit();
+  await ready(page);
+  const load = (host) =>
+    page.evaluate(async (model) => {
+      const folder = [...document.scripts].find(({ src }) => src.endsWith('main.js')).src;
+      const { FirefallClient } = await import(new URL('firefall/index.js', folder));
+      const client = new FirefallClient({ model, device: 'cpu' });
+      const { ok, reason, message } = await client.load();
+      await client.unload();
+      return { ok, reason, message };
+    }, `${host.url}model/`);
+  const [closed, free] = [await serve(dist), await serve(dist, { headers: { 'access-control-allow-origin': '*' } })];
+  const refused = await load(closed);
+  assert.equal(refused.reason, 'download_failed');
+  assert.match(refused.message, /^The list of weights could not be loaded: the connection failed .*Try again\.$/);
+  assert.equal((await load(free)).ok, true);
+  await Promise.all([closed.close(), free.close()]);
+  await works(page);
+});
+
 test('W14 only what is missing is loaded after a break', async () => {
   let served = 0;
   const page = await visit({ fault: async (file, response) => chunk(file) && ++served > 2 && (response.writeHead(404).end(), true) });
@@ -154,8 +171,33 @@ test('W14 only what is missing is loaded after a break', async () => {
   server.log.length = 0;
   await page.click('#trouble button');
   await ready(page);
-  const all = await page.evaluate(async () => (await (await fetch('model/manifest.json')).json()).files.flatMap((f) => f.chunks).length);
-  assert.equal(server.log.filter(chunk).length, all - 2);
+  assert.equal(server.log.filter(chunk).length, (await chunks()) - 2);
+  await works(page);
+});
+
+test('W15 a tab that is closed while it loads leaves what came to the next one', async () => {
+  let served = 0;
+  // What comes after the first two never comes.
+  const page = await visit({ fault: async (file) => chunk(file) && ++served > 2 });
+  await until(() => page.evaluate(async () => (await (await caches.open('firefall-weights')).keys()).length === 2));
+  const next = await page.context().newPage();
+  await page.close();
+  heal();
+  server.log.length = 0;
+  await next.goto(`${server.url}?device=cpu`);
+  await ready(next);
+  assert.equal(server.log.filter(chunk).length, (await chunks()) - 2);
+  await works(next);
+});
+
+test('W15 weights that the browser threw away are loaded again', async () => {
+  const page = await visit();
+  await ready(page);
+  await page.evaluate(() => caches.delete('firefall-weights'));
+  server.log.length = 0;
+  await page.reload();
+  await ready(page);
+  assert.equal(server.log.filter(chunk).length, await chunks());
   await works(page);
 });
 
@@ -189,91 +231,6 @@ test('W15 a full disk is no reason to fail', async () => {
   await works(page);
 });
 
-/** No WebGPU that works: the page takes the CPU and says why. */
-const NO_GPU = {
-  'W1 no navigator.gpu': [without.gpu, /no WebGPU/],
-  'W2 no adapter': [without.adapter, /finds no graphics device/],
-  'W2 a driver that never answers': [without.answer, /did not answer for 15 seconds/],
-  'W3 an adapter that is software': ['', /software/],
-  'W5 less than the least limits': [
-    passing({ maxStorageBuffersPerShaderStage: 4, maxComputeInvocationsPerWorkgroup: 256 }),
-    /less than 8/,
-  ],
-  'W6 no device': [passing() + without.device, /does not work: .*busy/],
-  'W11 shaders that the driver refuses': [passing() + garbles, /does not work/],
-  'W13 a device that computes wrongly': [passing() + spoils(0.5), /does not work: .*should be/],
-};
-for (const [name, [injected, why]] of Object.entries(NO_GPU)) {
-  test(name, async () => {
-    const page = await visit({ injected, path: '' });
-    await ready(page);
-    const line = await page.textContent('#device');
-    assert.match(line, /^On the CPU, because/);
-    assert.match(line, why);
-    await works(page);
-  });
-}
-
-test('W4 and W5 the least that WebGPU promises is enough', async () => {
-  const page = await visit({ path: '?device=webgpu' });
-  await ready(page);
-  assert.match(await page.textContent('#device'), /by WebGPU/);
-  await works(page);
-});
-
-test('W7 a device that is lost while the model loads is told, and can be tried again', async () => {
-  const page = await visit({ injected: dies('model'), times: 1 });
-  assert.match(await trouble(page), /lost/);
-  await page.click('#trouble button');
-  await ready(page);
-  await works(page);
-});
-
-test('W7 a device that is lost in a run is opened again, and the run repeated', async () => {
-  const page = await visit({ injected: loses, times: 1, path: '?device=webgpu' });
-  await ready(page);
-  const { status, trouble } = await make(page, 'a red circle');
-  assert.match(status, /^Done/, trouble);
-  assert.match(await page.textContent('#device'), /by WebGPU/);
-  await works(page);
-});
-
-test('W8 a device that is lost again is left for the CPU', async () => {
-  const page = await visit({ injected: dies('denoising', 2), times: 2, path: '?device=webgpu' });
-  await ready(page);
-  const { status, trouble } = await make(page, 'a red circle');
-  assert.match(status, /^Done/, trouble);
-  assert.match(await page.textContent('#device'), /^On the CPU, because the graphics device failed/);
-  await works(page);
-});
-
-test('W8, W17 a worker that always dies is told, and the page works when it no longer does', async () => {
-  const page = await visit({ injected: dies('denoising', 2) });
-  await ready(page);
-  assert.match((await make(page, 'a red circle')).trouble, /lost\. It was tried twice\./);
-  heal();
-  await works(page);
-});
-
-for (const [name, error] of [['W9', 'GPUOutOfMemoryError'], ['W10', 'GPUValidationError']]) {
-  test(`${name} a ${error} ends no more than a try`, async () => {
-    const page = await visit({ injected: reports(error), times: 1, path: '?device=webgpu' });
-    await ready(page);
-    const { status, trouble } = await make(page, 'a red circle');
-    assert.match(status, /^Done/, trouble);
-    await works(page);
-  });
-}
-
-test('W12 numbers that are none come from a device that is left for the CPU', async () => {
-  const page = await visit({ injected: spoils('NaN', 'model'), path: '?device=webgpu' });
-  await ready(page);
-  const { status, trouble } = await make(page, 'a red circle');
-  assert.match(status, /^Done/, trouble);
-  assert.match(await page.textContent('#device'), /^On the CPU, because the graphics device failed/);
-  await works(page);
-});
-
 test('W16 it works where a page is isolated, as where it is not', async () => {
   const isolated = await serve(dist, {
     headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
@@ -283,16 +240,6 @@ test('W16 it works where a page is isolated, as where it is not', async () => {
   assert.equal(await page.evaluate(() => crossOriginIsolated), true);
   await works(page);
   await isolated.close();
-});
-
-test('W17 a worker that the page may not start is told', async () => {
-  const missing = async (file, response) => file.endsWith('/worker.js') && (response.writeHead(404).end(), true);
-  const page = await visit({ fault: missing });
-  assert.match(await trouble(page), /worker/);
-  heal();
-  await page.click('#trouble button');
-  await ready(page);
-  await works(page);
 });
 
 test('W17 a page that is older than its host by now says so', async () => {
@@ -308,14 +255,6 @@ test('W17 a page that is older than its host by now says so', async () => {
   await page.context().close();
 });
 
-test('W17 a page that may have no workers says so', async () => {
-  const strict = await serve(dist, { headers: { 'content-security-policy': "worker-src 'none'" } });
-  const page = await open(browser, strict.url, { serviceWorkers: 'block' });
-  assert.match(await trouble(page), /worker/);
-  await page.context().close();
-  await strict.close();
-});
-
 test('W18 a new version takes the place of the one that was kept', async () => {
   server.fault = null;
   const page = await open(browser, `${server.url}?device=cpu`);
@@ -325,8 +264,8 @@ test('W18 a new version takes the place of the one that was kept', async () => {
   const next = 'v-ffffffffffff';
   server.fault = async (file, response, body) => {
     if (file.includes(next)) {
-      const { readFile } = await import('node:fs/promises');
-      response.writeHead(200, { 'content-type': file.endsWith('.wasm') ? 'application/wasm' : file.endsWith('.css') ? 'text/css' : 'text/javascript' });
+      const types = { wasm: 'application/wasm', css: 'text/css', svg: 'image/svg+xml' };
+      response.writeHead(200, { 'content-type': types[file.split('.').pop()] ?? 'text/javascript' });
       response.end(await readFile(dist + file.replace(next, old)));
       return true;
     }
@@ -338,7 +277,7 @@ test('W18 a new version takes the place of the one that was kept', async () => {
   await page.reload();
   assert.ok((await page.content()).includes(next));
   await ready(page);
-  await page.waitForFunction(async (old) => !(await caches.keys()).includes(old), old);
+  await until(() => page.evaluate(async (old) => !(await caches.keys()).includes(old), old));
   await works(page);
   heal();
 });
@@ -353,7 +292,7 @@ test('W18 a page in place of a file is not kept, and the files are at the next v
   const page = await open(browser, `${server.url}?device=cpu`);
   await ready(page);
   const gone = () => navigator.serviceWorker.getRegistration().then((found) => !found?.active && !found?.installing);
-  await page.waitForFunction(gone, null, { timeout: 30_000 });
+  await until(() => page.evaluate(gone));
   heal();
   await page.reload();
   await page.evaluate(() => navigator.serviceWorker.ready);
@@ -445,6 +384,11 @@ test('W21 a hundred prompts at once: the latest wins', async () => {
     await page.press('#prompt', 'Enter');
     if (i % 3 === 0) await page.click('#stop', { timeout: 500 }).catch(() => {});
   }
+  const { status, trouble } = await make(page, 'the last one');
+  assert.match(status, /^Done/, trouble);
+  assert.match(await page.locator('#pictures canvas').getAttribute('aria-label'), /^the last one, seed/);
+  assert.equal(workers(), 1);
+  assert.deepEqual(page.complaints, []);
   await works(page);
 });
 

@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { launch, make, open, outcome, pixels, ready, remembered } from './browser.mjs';
+import { decoded, drop, saved, shown } from './files.mjs';
 import { serve } from './server.mjs';
 
 const exec = promisify(execFile);
@@ -41,14 +42,7 @@ const visit = async (path = '', options = {}) => {
 async function differs(page, prompt, seed) {
   const file = join(scratch, `${Math.random()}.png`);
   await exec(firefall, ['sample', '--model', model, '--device', 'cpu', '--seed', String(seed), prompt, '--out', file]);
-  const want = await page.evaluate(async (base64) => {
-    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-    const image = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    const context = canvas.getContext('2d');
-    context.drawImage(image, 0, 0);
-    return [...context.getImageData(0, 0, image.width, image.height).data];
-  }, (await readFile(file)).toString('base64'));
+  const want = await decoded(page, file);
   const got = await pixels(page);
   assert.equal(got.data.length, want.length);
   return Math.max(...got.data.map((value, i) => Math.abs(value - want[i])));
@@ -97,18 +91,6 @@ for (const device of ['cpu', 'webgpu']) {
     assert.deepEqual(page.complaints, []);
     await page.context().close();
   });
-}
-
-/** What the command line says is in a file, by keyword. */
-const shown = async (file) =>
-  Object.fromEntries((await exec(firefall, ['show', file])).stdout.trim().split('\n').map((line) => line.match(/^(\S+) +(.*)$/).slice(1)));
-
-/** A file that the page saves. */
-async function saved(page) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
-  const file = join(scratch, `${Math.random()}-${download.suggestedFilename()}`);
-  await download.saveAs(file);
-  return file;
 }
 
 /** A page in the midst of a run that takes long. */
@@ -244,18 +226,7 @@ test('a saved picture knows how it was made, and brings that back when it is dro
   assert.equal(hash, await page.evaluate(async () => (await (await fetch('model/manifest.json')).json()).hash));
 
   const other = await visit('?device=cpu');
-  const bytes = (await readFile(file)).toString('base64');
-  const drop = (name, base64) =>
-    other.evaluate(
-      ([name, base64]) => {
-        const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-        const data = new DataTransfer();
-        data.items.add(new File([bytes], name, { type: 'image/png' }));
-        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
-      },
-      [name, base64],
-    );
-  await drop('a.png', bytes);
+  await drop(other, 'a.png', file);
   await other.waitForFunction(() => /settings of a\.png/.test(document.getElementById('status').textContent));
   assert.equal(await other.inputValue('#prompt'), 'a red circle');
   assert.equal(await other.inputValue('#seed'), '6');
@@ -265,7 +236,9 @@ test('a saved picture knows how it was made, and brings that back when it is dro
   const off = Math.max(...first.data.map((value, i) => Math.abs(value - again.data[i])));
   assert.ok(off <= 1, `a picture depends on its batch: ${off}`);
 
-  await drop('b.png', Buffer.from('no picture').toString('base64'));
+  const none = join(scratch, 'none');
+  await writeFile(none, 'no picture');
+  await drop(other, 'b.png', none);
   await other.waitForFunction(() => /b\.png: .*not a PNG/i.test(document.getElementById('trouble').textContent));
   await page.context().close();
   await other.context().close();

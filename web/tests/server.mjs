@@ -26,7 +26,8 @@ export async function serve(folder, { mounts = {}, headers = {} } = {}) {
     const path = new URL(request.url, 'http://x').pathname;
     state.log.push(path);
     const mount = Object.keys(mounts).find((start) => path.startsWith(start));
-    const inside = normalize(mount ? path.slice(mount.length) : path === '/' ? '/index.html' : path);
+    const asked = mount ? path.slice(mount.length) : path;
+    const inside = normalize(path.endsWith('/') ? `${asked}index.html` : asked);
     const file = join(mount ? mounts[mount] : folder, inside);
     const body = await readFile(file).catch(() => null);
     try {

@@ -11,8 +11,8 @@ import { MAX_LINK, fromFragment, toFragment } from './share.js';
 
 const EXAMPLES = [
   'a red circle',
-  'four green stars',
-  'a blue square at the bottom',
+  'a red circle above a blue star',
+  'two green squares',
   'an orange ring in the top left',
   'three purple hearts',
   'a black crescent on the left',
@@ -38,14 +38,14 @@ const settings = new Settings();
 const status = new Status(at('status'), at('progress'), at('trouble'));
 const pictures = new Pictures(at('pictures'));
 const brush = new Brush();
-const history = new History(at('history-section'), at('history'), restore);
+const history = new History(at('history-section'), at('history'), recall);
 
 /** What the pictures on the page were made of, with `file` where one was dropped; null before the first. */
 let shown = null;
 let abort = null;
 /** What the client had loaded when the page last showed it; null before the first time. */
 let known = null;
-/** The file that is being opened; null once a run came after it. */
+/** The file that is being opened; null once a run or an earlier picture came after it. */
 let opening = null;
 
 prompt.maxLength = MAX_PROMPT;
@@ -232,6 +232,21 @@ function restore(wish) {
   settings.restore(wish);
 }
 
+/** Brings an earlier picture back with what made it. A run, and a part that is being painted, keep the place of the picture. */
+function recall(wish, image) {
+  opening = null;
+  restore(wish);
+  if (abort) return undefined;
+  if (brush.on) return status.note('Its settings are in the form; the picture under the brush stays.');
+  if (!image) return status.note('Its settings are in the form; the picture itself is no longer kept.');
+  shown = wish;
+  pictures.show([image], [`${wish.prompt}, seed ${wish.seed}`]);
+  arrange();
+  at('pictures').scrollIntoView({ block: 'nearest' });
+  const painted = wish.settings.inpaint ? ' It was painted over another one; another seed makes a whole picture.' : '';
+  return status.note(`The picture is back, with its settings.${painted}`);
+}
+
 /** Puts into the form what the address asks for, but for the prompt where one was `typed` while the model was on its way. */
 function openLink(typed) {
   // What was loaded last: its fields are there also where its weights were removed.
@@ -249,7 +264,7 @@ async function share() {
   link.hash = toFragment(shown);
   if (link.hash.length > MAX_LINK) return status.fail('The prompt is too long for a link; save the picture, which carries it too.');
   globalThis.history.replaceState(null, '', link);
-  const less = shown.paint ? ' It carries prompt and settings; the picture that was painted over stays with you.' : '';
+  const less = shown.settings.inpaint ? ' It carries prompt and settings; the picture that was painted over stays with you.' : '';
   try {
     await navigator.clipboard.writeText(link.href);
     return status.note(`The link is copied.${less}`);

@@ -29,10 +29,21 @@ async function fetched(file) {
 }
 
 self.addEventListener('activate', (event) => {
-  const others = (keys) => keys.filter((key) => key.startsWith('v-') && key !== VERSION);
-  const forget = caches.keys().then((keys) => Promise.all(others(keys).map((key) => caches.delete(key))));
-  event.waitUntil(forget.then(() => self.clients.claim()));
+  event.waitUntil(forgetOlder().then(() => self.clients.claim()));
 });
+
+/** Removes what older versions kept of this folder; the storage is that of the whole host, which may have others. */
+async function forgetOlder() {
+  const { scope } = self.registration;
+  const older = (await caches.keys()).filter((key) => key.startsWith('v-') && key !== VERSION);
+  await Promise.all(older.map(async (key) => {
+    const cache = await caches.open(key);
+    const files = await cache.keys();
+    const own = files.filter(({ url }) => url === scope || url.startsWith(`${scope}${key}/`));
+    await Promise.all(own.map((file) => cache.delete(file)));
+    if (own.length === files.length) await caches.delete(key);
+  }));
+}
 
 self.addEventListener('fetch', (event) => {
   const { request } = event;

@@ -138,9 +138,7 @@ impl ModelConfig {
     /// # Errors
     /// A sentence that names the key and its value.
     pub fn validate(&self) -> Result<(), String> {
-        if self.format != FORMAT {
-            return Err(format!("format is {}; this build reads {FORMAT}", self.format));
-        }
+        check_format(self.format)?;
         if self.stages.is_empty() {
             return Err("stages is empty; a model needs at least one".into());
         }
@@ -155,6 +153,20 @@ impl ModelConfig {
             below = Some(stage.size);
         }
         Ok(())
+    }
+}
+
+/// Whether this build knows the layout.
+///
+/// # Errors
+/// A sentence that names both versions.
+pub(super) fn check_format(format: u32) -> Result<(), String> {
+    match format {
+        FORMAT => Ok(()),
+        newer if newer > FORMAT => {
+            Err(format!("format is {newer}; this build reads {FORMAT}: a newer Firefall wrote it, and can load it"))
+        }
+        other => Err(format!("format is {other}; this build reads {FORMAT}")),
     }
 }
 

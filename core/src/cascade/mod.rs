@@ -25,6 +25,7 @@ pub mod request;
 pub mod run;
 mod size;
 pub mod stage;
+pub mod survey;
 
 pub use canvas::Canvas;
 pub use config::{LowresConfig, ModelConfig, SamplingConfig, StageConfig, TextModelConfig};
@@ -33,3 +34,4 @@ pub use model::{Model, ModelError};
 pub use request::{PictureRequest, Request, RequestError, StageSettings};
 pub use run::{Run, RunError};
 pub use stage::Stage;
+pub use survey::Survey;

@@ -14,11 +14,11 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::{ModelConfig, StageConfig};
+use super::config::{ModelConfig, StageConfig, check_format};
 use super::size;
 use super::stage::Stage;
 use crate::nn::Init;
@@ -125,12 +125,22 @@ fn trained_for(stage: &StageConfig) -> StageConfig {
     StageConfig { sampling: super::SamplingConfig::default(), ..stage.clone() }
 }
 
+/// What a config of any version says of itself.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
 impl ModelConfig {
     /// From the bytes of `model.json`.
     ///
     /// # Errors
     /// If they are no config, or one that makes no sense.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
+        // First of all: the keys of another format are no mistakes.
+        if let Ok(Versioned { format }) = serde_json::from_slice(bytes) {
+            check_format(format).map_err(ModelError::Config)?;
+        }
         let config: Self = serde_json::from_slice(bytes).map_err(|e| ModelError::Config(e.to_string()))?;
         config.validate().map_err(ModelError::Config)?;
         Ok(config)

@@ -40,22 +40,26 @@ impl Threshold {
         }
     }
 
+    /// What is NaN or infinite stays so, to be met as what it is: a clamp would make a colour of it.
+    ///
     /// # Shapes
     /// - `x0_hat`, output: `[b, c, h, w]`
     #[must_use]
     pub fn apply(self, x0_hat: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::None => x0_hat,
-            Self::Static => x0_hat.clamp(-1.0, 1.0),
+        let in_range = match self {
+            Self::None => return x0_hat,
+            Self::Static => x0_hat.clone().clamp(-1.0, 1.0),
             Self::Dynamic { quantile, most } => {
                 let [b, ..] = x0_hat.dims();
                 let n = x0_hat.dims()[1..].iter().product::<usize>();
                 let s = abs_quantile(x0_hat.clone().reshape([b, n]), quantile).clamp_min(1.0);
                 let s = most.map_or(s.clone(), |most| s.clamp_max(most));
                 let s = s.reshape([b, 1, 1, 1]);
-                x0_hat.max_pair(-s.clone()).min_pair(s.clone()) / s
+                x0_hat.clone().max_pair(-s.clone()).min_pair(s.clone()) / s
             }
-        }
+        };
+        let finite = x0_hat.clone().abs().lower_equal_elem(f32::MAX);
+        x0_hat.mask_where(finite, in_range)
     }
 }
 
@@ -123,6 +127,23 @@ mod tests {
             Threshold::Dynamic { quantile: 0.75, most: None }.apply(wide).into_data().try_to_vec().unwrap();
         for (g, w) in got.iter().zip([1.0f32, -1.0, 0.5, 0.0]) {
             assert!((g - w).abs() < 1e-4, "{got:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_made_one() {
+        let dynamic = |most| Threshold::Dynamic { quantile: 0.75, most };
+        for threshold in [Threshold::None, Threshold::Static, dynamic(None), dynamic(Some(1.7))] {
+            let kept = |wrong: f32| -> Vec<f32> {
+                let x = Tensor::<4>::from_data([[[[0.5f32, wrong], [-3.0, 0.0]]]], &Device::flex());
+                threshold.apply(x).into_data().try_to_vec().unwrap()
+            };
+            assert!(kept(f32::NAN)[1].is_nan(), "{threshold:?}");
+            for infinite in [f32::INFINITY, f32::NEG_INFINITY] {
+                assert_eq!(kept(infinite)[1], infinite, "{threshold:?}");
+            }
+            let largest = if threshold == Threshold::None { f32::MAX } else { 1.0 };
+            assert_eq!(kept(f32::MAX)[1], largest, "{threshold:?}");
         }
     }
 

@@ -83,7 +83,21 @@ impl Picture {
 
 #[cfg(test)]
 mod tests {
-    use super::Picture;
+    use burn::tensor::{Device, Tensor};
+
+    use super::{Picture, PixelError};
+
+    #[test]
+    fn what_is_no_number_is_no_picture() {
+        let read = |wrong: f32| {
+            let x = Tensor::<4>::from_data([[[[0.5f32]], [[wrong]], [[2.0]]]], &Device::flex());
+            pollster::block_on(Picture::read(x))
+        };
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(read(wrong), Err(PixelError::NotFinite), "{wrong}");
+        }
+        assert_eq!(read(f32::MAX), Ok(vec![Picture { width: 1, height: 1, rgb: vec![191, 255, 255] }]));
+    }
 
     #[test]
     fn planes_and_bytes_are_inverse() {

@@ -9,9 +9,10 @@ use crate::image::{Mask, Picture};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blend {
-    /// Pixels by which the mask grows first.
-    pub grow: f32,
-    /// Pixels beyond it over which it fades; none given, a tenth of the region, at most 32.
+    /// Pixels by which the mask grows first; none given, 4, and a 128th of a region of more than 512.
+    pub grow: Option<f32>,
+    /// Pixels beyond it over which it fades; none given, a tenth of the region, 32 where that has more than 320 pixels, and
+    /// a twentieth of one of more than 640.
     pub feather: Option<f32>,
     /// Bring the colours of what is painted to those of what was there, as far as both show the same.
     pub match_colour: bool,
@@ -19,29 +20,40 @@ pub struct Blend {
 
 impl Default for Blend {
     fn default() -> Self {
-        Self { grow: 4.0, feather: None, match_colour: true }
+        Self { grow: None, feather: None, match_colour: true }
     }
 }
 
-/// The widest mask edge that makes sense.
-const MAX: f32 = 4096.0;
-
 impl Blend {
+    /// The widest edge that makes sense, in pixels.
+    pub const WIDEST: f32 = 4096.0;
+
     /// Checks what serde cannot.
     ///
     /// # Errors
     /// A sentence that names the key and its value.
     pub fn validate(self) -> Result<(), String> {
-        let feather = self.feather.unwrap_or_default();
-        let bad = [("grow", self.grow), ("feather", feather)].into_iter().find(|(_, v)| !(0.0..=MAX).contains(v));
-        bad.map_or(Ok(()), |(key, value)| Err(format!("{key} is {value}; it must be from 0 to {MAX}")))
+        let given = [("grow", self.grow), ("feather", self.feather)];
+        let mut given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let bad = given.find(|(_, value)| !(0.0..=Self::WIDEST).contains(value));
+        bad.map_or(Ok(()), |(key, value)| Err(format!("{key} is {value}; it must be from 0 to {}", Self::WIDEST)))
     }
 
-    /// The share of what is painted in every pixel.
+    /// Pixels by which a mask grows, and over which it then fades, in a region of so many a side.
+    #[must_use]
+    pub fn widths(self, side: usize) -> [f32; 2] {
+        let side = side as f32;
+        let grow = self.grow.unwrap_or((side / 128.0).max(4.0));
+        let feather = self.feather.unwrap_or((side / 10.0).min(32.0).max(side / 20.0));
+        [grow, feather]
+    }
+
+    /// The share of what is painted in every pixel. What the mask paints in part keeps its share, but where a fading edge
+    /// has more.
     #[must_use]
     pub fn weights(self, mask: &Mask, region: Region) -> Mask {
-        let feather = self.feather.unwrap_or((region.side as f32 / 10.0).min(32.0));
-        mask.grown(self.grow).feathered(feather)
+        let [grow, feather] = self.widths(region.side);
+        mask.grown(grow).feathered(feather)
     }
 }
 
@@ -113,8 +125,8 @@ mod tests {
             for y in top..top + 10 {
                 mask.alpha[y * w + left..y * w + left + 10].fill(255);
             }
-            let region = Region::around(mask.bounds().unwrap(), [w, h], 32);
-            let blend = Blend { grow: 2.0, feather: Some(5.0), match_colour: true };
+            let region = Region::around(mask.bounds().unwrap(), [w, h], 32, 1.0);
+            let blend = Blend { grow: Some(2.0), feather: Some(5.0), match_colour: true };
             let painted = noise(32, 32, &mut stream);
             let job = Job::over(picture.clone(), mask, blend, region);
             let (result, weights) = (job.finish(&painted), job.weights());
@@ -157,9 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn edges_are_as_wide_as_the_region_wants_them() {
+        let widths = |side: usize| Blend::default().widths(side);
+        assert_eq!([widths(64), widths(128), widths(320)], [[4.0, 6.4], [4.0, 12.8], [4.0, 32.0]]);
+        assert_eq!([widths(512), widths(640), widths(6400)], [[4.0, 32.0], [5.0, 32.0], [50.0, 320.0]]);
+        let given = Blend { grow: Some(0.0), feather: Some(900.0), match_colour: true };
+        assert_eq!(given.widths(128), [0.0, 900.0]);
+    }
+
+    #[test]
     fn numbers_that_make_no_sense_are_refused() {
         assert_eq!(Blend::default().validate(), Ok(()));
-        let bad = Blend { grow: f32::NAN, ..Blend::default() };
+        let bad = Blend { grow: Some(f32::NAN), ..Blend::default() };
         assert!(bad.validate().unwrap_err().contains("grow is NaN"));
         let bad = Blend { feather: Some(-1.0), ..Blend::default() };
         assert!(bad.validate().unwrap_err().contains("feather is -1"));

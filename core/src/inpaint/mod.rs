@@ -1,7 +1,8 @@
 //! Inpainting: a picture of any size and a mask in, the picture with something else under the mask out.
 //!
 //! [`Job::new`] cuts out the square that the model works on and makes a [`Canvas`] of it for a request; [`Job::finish`]
-//! puts what came of it back. Outside the feathered mask every byte is the input's.
+//! puts what came of it back. Outside the feathered mask every byte is the input's. The model paints all that the mask
+//! paints, be it in part; how much of it is seen then is the mask's value.
 
 pub mod blend;
 pub mod region;
@@ -38,7 +39,8 @@ pub enum InpaintError {
 #[derive(Debug, Clone)]
 pub struct Job {
     picture: Picture,
-    /// What the model is to paint: what is blended over too, so that nothing of the old shows through.
+    /// What the model is to paint, as a whole: all that the mask paints at all, and what is blended over too, so that nothing
+    /// of the old shows through.
     painted: Mask,
     region: Region,
     blend: Blend,
@@ -52,18 +54,42 @@ impl Job {
     /// # Errors
     /// If there is nothing to paint, the sizes differ, or `blend` makes no sense.
     pub fn new(picture: Picture, mask: Mask, blend: Blend, config: &ModelConfig) -> Result<Self, InpaintError> {
+        Self::seeing(region::CONTEXT, picture, mask, blend, config)
+    }
+
+    /// The same with a model that sees `context` times the length of what is painted beside it, or as much as the edge
+    /// needs.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), and if `context` makes no sense.
+    pub fn seeing(
+        context: f64,
+        picture: Picture,
+        mask: Mask,
+        blend: Blend,
+        config: &ModelConfig,
+    ) -> Result<Self, InpaintError> {
         blend.validate().map_err(InpaintError::Settings)?;
+        let [least, most] = region::CONTEXTS;
+        if !(least..=most).contains(&context) {
+            return Err(InpaintError::Settings(format!("context is {context}; it must be from {least} to {most}")));
+        }
         let sizes = [[mask.width, mask.height], [picture.width, picture.height]];
         if sizes[0] != sizes[1] {
             return Err(InpaintError::Sizes { mask: sizes[0], picture: sizes[1] });
         }
         let bounds = mask.bounds().ok_or(InpaintError::EmptyMask)?;
-        let region = Region::around(bounds, sizes[1], config.size());
-        Ok(Self::over(picture, mask, blend, region))
+        let around = |least: usize| Region::around(bounds, sizes[1], least, context);
+        let [grow, feather] = blend.widths(around(config.size()).side);
+        // What goes over into what was there must not end where the region does.
+        let room = bounds.long() + 2 * ((grow + feather).ceil() as usize + 1);
+        let blend = Blend { grow: Some(grow), feather: Some(feather), ..blend };
+        Ok(Self::over(picture, mask, blend, around(config.size().max(room))))
     }
 
     fn over(picture: Picture, mask: Mask, blend: Blend, region: Region) -> Self {
-        let (painted, weights) = (mask.grown(blend.grow), blend.weights(&mask, region));
+        let [grow, _] = blend.widths(region.side);
+        let (painted, weights) = (mask.hardened(1).grown(grow), blend.weights(&mask, region));
         Self { picture, painted, region, blend, weights }
     }
 
@@ -112,3 +138,6 @@ impl Job {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

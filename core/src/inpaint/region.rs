@@ -3,6 +3,12 @@
 use crate::image::Picture;
 use crate::image::mask::{Bounds, Mask};
 
+/// How much the model sees beside what is painted unless said otherwise: as much again as that is long.
+pub const CONTEXT: f64 = 1.0;
+/// The least and the most of it. With less, a soft edge would not fit in; with more, the model sees hardly anything of what
+/// it paints.
+pub const CONTEXTS: [f64; 2] = [0.5, 8.0];
+
 /// A square in a picture, which may reach beyond its edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
@@ -15,12 +21,13 @@ pub struct Region {
 }
 
 impl Region {
-    /// Around what is painted in a picture of `width x height`, with as much beside it again, and no smaller than `least`
-    /// pixels where the picture is not.
+    /// Around what is painted in a picture of `width x height`, with `context` times its length beside it, and no smaller
+    /// than `least` pixels where the picture is not.
     #[must_use]
-    pub fn around(bounds: Bounds, [width, height]: [usize; 2], least: usize) -> Self {
-        let long = (bounds.right - bounds.left).max(bounds.bottom - bounds.top);
-        let side = (2 * long).max(least).min(width.max(height)).max(long);
+    pub fn around(bounds: Bounds, [width, height]: [usize; 2], least: usize, context: f64) -> Self {
+        let long = bounds.long();
+        let wanted = ((1.0 + context) * long as f64).round() as usize;
+        let side = wanted.max(least).min(width.max(height)).max(long);
         let along = |from: usize, to: usize, of: usize| {
             let middle = (from + to) as isize / 2;
             let free = of as isize - side as isize;
@@ -62,7 +69,7 @@ impl Region {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounds, Mask, Region};
+    use super::{Bounds, CONTEXT, CONTEXTS, Mask, Region};
     use crate::image::Picture;
     use crate::noise::{Purpose, Stream};
 
@@ -79,7 +86,8 @@ mod tests {
             let (left, top) = (stream.below(w), stream.below(h));
             let (right, bottom) = (left + 1 + stream.below(w - left), top + 1 + stream.below(h - top));
             let bounds = Bounds { left, top, right, bottom };
-            let region = Region::around(bounds, size, 128);
+            let context = stream.range(CONTEXTS[0], CONTEXTS[1]);
+            let region = Region::around(bounds, size, 128, context);
             assert!(region.left <= left as isize && region.top <= top as isize, "{bounds:?} {size:?} {region:?}");
             assert!(region.left + region.side as isize >= right as isize, "{bounds:?} {size:?} {region:?}");
             assert!(region.top + region.side as isize >= bottom as isize, "{bounds:?} {size:?} {region:?}");
@@ -88,9 +96,18 @@ mod tests {
     }
 
     #[test]
+    fn context_is_what_lies_beside() {
+        let bounds = Bounds { left: 400, top: 500, right: 600, bottom: 540 };
+        let sides = [0.5, 1.0, 2.0, 8.0].map(|context| Region::around(bounds, [1000, 900], 128, context).side);
+        assert_eq!(sides, [300, 400, 600, 1000], "at most all of the picture");
+        assert_eq!(Region::around(bounds, [1000, 900], 350, 0.5).side, 350, "at least what the model paints");
+        assert_eq!(Region::around(bounds, [1000, 900], 128, 0.5), Region { left: 350, top: 370, side: 300 });
+    }
+
+    #[test]
     fn a_picture_of_the_models_size_is_taken_whole() {
         let bounds = Bounds { left: 100, top: 3, right: 120, bottom: 20 };
-        assert_eq!(Region::around(bounds, [128, 128], 128), Region { left: 0, top: 0, side: 128 });
+        assert_eq!(Region::around(bounds, [128, 128], 128, CONTEXT), Region { left: 0, top: 0, side: 128 });
     }
 
     #[test]

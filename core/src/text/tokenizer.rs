@@ -7,6 +7,9 @@ pub const END: &str = "</s>";
 /// What fills the shorter texts of a batch; its vectors are masked.
 pub const PAD_ID: i32 = 0;
 
+/// What `tokenizers` has in the place of the space before a word.
+const MARK: char = '▁';
+
 /// Why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenizerError {
@@ -111,6 +114,22 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_values().max().map_or(0, |largest| (largest as usize).saturating_add(1))
     }
 
+    /// The words that it knows as a whole, from the least id on; pieces of words are none.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let vocabulary = self.inner.get_vocab(false);
+        // Where words begin with a mark, what has none stands within a word.
+        let is_marked = vocabulary.keys().any(|token| token.strip_prefix(MARK).is_some_and(is_word));
+        let word = |token: &str| {
+            let word = if is_marked { token.strip_prefix(MARK)? } else { token };
+            is_word(word).then(|| word.to_owned())
+        };
+        let mut found: Vec<(u32, String)> =
+            vocabulary.iter().filter_map(|(token, &id)| Some((id, word(token)?))).collect();
+        found.sort();
+        found.into_iter().map(|(_, word)| word).collect()
+    }
+
     /// The ids of a batch. Of a text with more than `max_len` tokens, `</s>` among them, the end is cut off. An empty
     /// or blank text is `</s>` alone.
     ///
@@ -159,6 +178,11 @@ impl Tokenizer {
     }
 }
 
+/// Letters and digits alone.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(char::is_alphanumeric)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -186,6 +210,16 @@ mod tests {
                       "vocab": {"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "red": 4, "dot": 5}}
         });
         Tokenizer::from_bytes(document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn whole_words_are_told_from_pieces() {
+        assert_eq!(words("<unk>").unwrap().words(), ["a", "red", "dot"]);
+        let vocab = json!({"<pad>": 0, "</s>": 1, "<unk>": 2, "▁": 3, "es": 4, "▁star": 5, "s": 6, "▁a": 7, ",": 8});
+        let model = json!({"type": "WordLevel", "unk_token": "<unk>", "vocab": vocab});
+        let document = json!({"version": "1.0", "added_tokens": [], "model": model});
+        let tokenizer = Tokenizer::from_bytes(document.to_string().as_bytes()).unwrap();
+        assert_eq!(tokenizer.words(), ["star", "a"]);
     }
 
     #[test]

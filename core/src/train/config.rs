@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::draft::Drafts;
 use super::ema::EmaConfig;
 use super::optim::OptimConfig;
 use super::preset;
@@ -89,6 +90,9 @@ pub struct StageTraining {
     /// What the [second loss](super::naming) counts beside the first, on scenes of the shapes world; 0 is none.
     #[serde(default)]
     pub naming: f64,
+    /// Smaller pictures [as the stage before draws them](super::draft), for the second stage.
+    #[serde(default)]
+    pub drafts: Option<Drafts>,
     /// The optimiser.
     pub optim: OptimConfig,
     /// The moving average.
@@ -157,6 +161,12 @@ impl TrainConfig {
         let mut below = None;
         for (i, (training, stage)) in self.stages.iter().zip(&self.model.stages).enumerate() {
             training.validate(stage, below).map_err(|e| format!("stages[{i}].{e}"))?;
+            if let Some(drafts) = &training.drafts {
+                drafts.validate().map_err(|e| format!("stages[{i}].drafts.{e}"))?;
+                if i != 1 {
+                    return Err(format!("stages[{i}].drafts is given; only the second stage, stages[1], can have it"));
+                }
+            }
             below = Some(stage.size);
         }
         Ok(())

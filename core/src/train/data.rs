@@ -36,6 +36,8 @@ pub struct Examples {
     pub known: Option<Vec<f32>>,
     /// The scenes, if they are of the shapes world.
     pub scenes: Vec<Scene>,
+    /// The step of the run.
+    pub step: u64,
 }
 
 /// The smaller pictures of a batch.
@@ -45,6 +47,23 @@ pub struct SmallPictures {
     pub image: Vec<f32>,
     /// `[count]`, their log-SNR.
     pub level: Vec<f32>,
+    /// What they were cut from, if some are to be [drawn again](super::draft).
+    pub whole: Option<Whole>,
+}
+
+/// Smaller pictures as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// `[count, 3, below, below]`, before they are cut, enlarged and noised.
+    pub image: Vec<f32>,
+    /// `[count]`, column and row of the squares that are cut out of them.
+    pub corners: Vec<[usize; 2]>,
+    /// `[count]`, what they are multiplied by when they are noised.
+    pub alphas: Vec<f32>,
+    /// How many times they are enlarged.
+    pub factor: usize,
+    /// `[count]`, the numbers of the examples.
+    pub numbers: Vec<u64>,
 }
 
 /// Examples `first..first + count` of the run's `step`. Each depends on the run's seed, the stage and its own number
@@ -52,6 +71,18 @@ pub struct SmallPictures {
 #[must_use]
 pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<usize>) -> Examples {
     let side = stage.training.crop.unwrap_or(stage.config.size);
+    let whole = |below: usize| Whole {
+        image: Vec::new(),
+        corners: Vec::new(),
+        alphas: Vec::new(),
+        factor: stage.config.size / below,
+        numbers: Vec::new(),
+    };
+    let small = |below: usize| SmallPictures {
+        image: Vec::new(),
+        level: Vec::new(),
+        whole: stage.training.drafts.map(|_| whole(below)),
+    };
     let mut batch = Examples {
         count: range.len(),
         side,
@@ -62,9 +93,10 @@ pub fn examples(seed: u64, stage: &Place<'_>, step: u64, range: std::ops::Range<
         log_snr: Vec::new(),
         captions: Vec::new(),
         keep: Vec::new(),
-        lowres: stage.below.map(|_| SmallPictures { image: Vec::new(), level: Vec::new() }),
+        lowres: stage.below.map(small),
         known: (stage.config.unet.cond_images_channels > 0).then(Vec::new),
         scenes: Vec::new(),
+        step,
     };
     for i in range {
         let number = ((stage.index as u64) << 56) | (step * stage.training.batch as u64 + i as u64);
@@ -128,13 +160,20 @@ fn add(batch: &mut Examples, seed: u64, stage: &Place<'_>, step: u64, number: u6
     batch.scenes.extend(scene);
 
     if let (Some(lowres), Some(config), Some(below)) = (&mut batch.lowres, stage.config.lowres, stage.below) {
-        let small = shrink(&full, size, below);
-        let small = cut(&small, below, corner.map(|c| c / factor), side / factor);
+        let whole = shrink(&full, size, below);
+        let corner = corner.map(|c| c / factor);
+        let small = cut(&whole, below, corner, side / factor);
         let [low, high] = config.train_std.map(f64::ln);
         let std = stream.range(low, high).exp();
         let (image, level) = noised(&small, [side / factor, factor], std, || stream.normal());
         lowres.image.extend(image);
         lowres.level.push(level);
+        if let Some(kept) = &mut lowres.whole {
+            kept.image.extend(whole);
+            kept.corners.push(corner);
+            kept.alphas.push(lowres::level(std).alpha as f32);
+            kept.numbers.push(number);
+        }
     }
     if let Some(known) = &mut batch.known {
         let keep = match stream.chance(stage.training.inpainting) {

@@ -143,6 +143,7 @@ fn stage_training(training: &Training, drop_caption: f64) -> StageTraining {
         drop_caption,
         inpainting: 0.0,
         naming: 0.0,
+        drafts: None,
         optim: OptimConfig {
             method: Method::Adamw,
             learning_rate: training.learning_rate,

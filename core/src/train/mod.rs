@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod digit_reader;
+pub mod draft;
 pub mod ema;
 mod error;
 pub mod folder;

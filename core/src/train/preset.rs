@@ -1,6 +1,7 @@
 //! Ready-made runs.
 
 use super::config::{Data, Phase, StageTraining, TrainConfig};
+use super::draft::Drafts;
 use super::ema::EmaConfig;
 use super::optim::{Method, OptimConfig};
 use super::reading::Reading;
@@ -109,6 +110,7 @@ fn base_training() -> StageTraining {
         drop_caption: 0.1,
         inpainting: 0.3,
         naming: 0.1,
+        drafts: None,
         optim: OptimConfig {
             method: Method::Muon,
             learning_rate: 3e-3,
@@ -133,6 +135,7 @@ fn finer_training() -> StageTraining {
         balance: false,
         inpainting: 0.0,
         naming: 0.0,
+        drafts: Some(Drafts { share: 0.5, sigma: [0.3, 1.5] }),
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..base_training()
     }

@@ -27,6 +27,7 @@ pub use super::error::TrainError;
 use super::checkpoint::{self, CheckpointError};
 use super::config::{Data, TrainConfig};
 use super::data::{Place, Source};
+use super::draft::Drafter;
 use super::folder::{Folder, METRICS};
 use super::mnist;
 use super::pictures::Pictures;
@@ -328,7 +329,8 @@ impl TrainRun {
             }
             self.finish(stage, trainer.averaged());
         }
-        let trainer = self.trainer(index)?;
+        let mut trainer = self.trainer(index)?;
+        trainer.drafter = self.drafter(index);
         let event = TrainEvent::StageStarted {
             stage: index + 1,
             stages: self.config.stages.len(),
@@ -352,6 +354,14 @@ impl TrainRun {
             self.write_model().await?;
         }
         Ok(Some(event))
+    }
+
+    /// Who draws the smaller pictures of a stage again, where that is asked.
+    fn drafter(&self, index: usize) -> Option<Drafter> {
+        let drafts = self.config.stages[index].drafts?;
+        let before = index.checked_sub(1)?;
+        let (config, unet) = (self.config.model.stages[before].clone(), self.done.get(before)?.unet.clone());
+        Some(Drafter { stage: Stage { config, unet }, drafts, seed: self.config.seed })
     }
 
     /// The text encoder of a stage that has one, before its first step, if it is to read.

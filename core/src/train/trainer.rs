@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::balance::{Balance, shares};
 use super::config::StageTraining;
 use super::data::{Examples, Place, examples};
+use super::draft::Drafter;
 use super::ema::Ema;
 use super::muon::Matrix;
 use super::naming::Namer;
@@ -63,6 +64,8 @@ pub struct Trainer {
     pub balance: Balance,
     /// Steps done.
     pub step: u64,
+    /// Draws some of the smaller pictures again, if that is asked.
+    pub drafter: Option<Drafter>,
     /// The device without gradients.
     pub device: Device,
     parts: Parts,
@@ -95,6 +98,7 @@ impl Trainer {
             ema: Ema::new(params),
             balance: Balance::new(device),
             step: 0,
+            drafter: None,
             device: device.clone(),
             parts: Parts::new(device),
         }
@@ -191,9 +195,18 @@ impl Trainer {
                 TextEmbedding { tokens: Tensor::from_inner(tokens), mask: Tensor::from_inner(mask) }
             }
         };
+        let change = self.drafter.as_ref().and_then(|drafter| {
+            let text = TextEmbedding { tokens: tokens.clone().inner(), mask: mask.clone().inner() };
+            drafter.change(batch, &text, &self.device)
+        });
+        let lowres = batch.lowres.as_ref().map(|small| {
+            let image = maps(&small.image);
+            let image = change.map_or_else(|| image.clone(), |change| image.clone() + Tensor::from_inner(change));
+            Lowres { image, level: each(&small.level) }
+        });
         let conditioning = Conditioning {
             text: Some(TextInput { tokens, mask, keep: each(&batch.keep) }),
-            lowres: batch.lowres.as_ref().map(|small| Lowres { image: maps(&small.image), level: each(&small.level) }),
+            lowres,
             cond_images: batch.known.as_ref().map(maps),
             ..Conditioning::default()
         };

@@ -1,10 +1,12 @@
 //! Reading a weight file, of which nothing is trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::load::LoadError;
 
@@ -31,26 +33,10 @@ impl WeightFile {
     /// Checks everything but the numbers. `name` is what errors call the file.
     ///
     /// # Errors
-    /// If the file is empty, a pickle, cut short, or has a header that is too long or is not one.
+    /// If the file is empty, a pickle, cut short, or has a header that is too long, is not one or names a tensor twice.
     pub fn parse(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, LoadError> {
         let name = name.into();
-        if bytes.is_empty() {
-            return Err(LoadError::Empty { file: name });
-        }
-        if is_pickle(&bytes) {
-            return Err(LoadError::Pickle { file: name });
-        }
-        let length = match bytes.first_chunk::<8>() {
-            Some(first) => u64::from_le_bytes(*first),
-            None => return Err(LoadError::Length { file: name, has: bytes.len(), needs: 8 }),
-        };
-        let rest = bytes.len() - 8;
-        if length > MAX_HEADER || length > rest as u64 {
-            return Err(LoadError::HeaderLength { file: name, length, rest });
-        }
-        let start = 8 + length as usize;
-        let header: Metadata = serde_json::from_slice(&bytes[8..start])
-            .map_err(|e| LoadError::Header { file: name.clone(), reason: e.to_string() })?;
+        let (start, header) = header(&name, &bytes)?;
         // `data_len` is the end of the last tensor, which deserialising has checked to follow all others without gaps.
         let needs = start.saturating_add(header.data_len());
         if needs != bytes.len() {
@@ -120,6 +106,66 @@ impl WeightFile {
         // More than half of the letters changed is no help.
         let nearest = nearest.filter(|(changes, _)| changes * 2 <= key.len()).map(|(_, other)| other.to_owned());
         LoadError::Missing { file: self.name.clone(), key: key.to_owned(), nearest }
+    }
+}
+
+/// How many numbers are in a file, by its beginning: its header and the eight bytes before that are enough.
+///
+/// # Errors
+/// Those of [`WeightFile::parse`], but for the length of the file.
+pub fn numbers(name: &str, beginning: &[u8]) -> Result<u64, LoadError> {
+    let (_, header) = header(name, beginning)?;
+    let of = |shape: &[usize]| shape.iter().fold(1u64, |all, &n| all.saturating_mul(n as u64));
+    Ok(header.tensors().values().fold(0u64, |all, info| all.saturating_add(of(&info.shape))))
+}
+
+/// Where the numbers begin, and what they are; no tensor is named twice.
+fn header(name: &str, bytes: &[u8]) -> Result<(usize, Metadata), LoadError> {
+    let file = || name.to_owned();
+    if bytes.is_empty() {
+        return Err(LoadError::Empty { file: file() });
+    }
+    if is_pickle(bytes) {
+        return Err(LoadError::Pickle { file: file() });
+    }
+    let length = match bytes.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => return Err(LoadError::Length { file: file(), has: bytes.len(), needs: 8 }),
+    };
+    let rest = bytes.len() - 8;
+    if length > MAX_HEADER || length > rest as u64 {
+        return Err(LoadError::HeaderLength { file: file(), length, rest });
+    }
+    let start = 8 + length as usize;
+    let text = &bytes[8..start];
+    let header = serde_json::from_slice::<Once>(text).and_then(|_| serde_json::from_slice(text));
+    Ok((start, header.map_err(|e| LoadError::Header { file: file(), reason: e.to_string() })?))
+}
+
+/// An object without a key that is there twice: the format forbids them, and readers differ in which of the two they take.
+struct Once;
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Self;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some((key, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+            if let Some(key) = seen.replace(key) {
+                return Err(A::Error::custom(format!("{key} is there twice")));
+            }
+        }
+        Ok(self)
     }
 }
 

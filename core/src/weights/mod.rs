@@ -19,7 +19,7 @@ pub mod save;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-pub use file::WeightFile;
+pub use file::{MAX_HEADER, WeightFile, numbers};
 pub use load::{Leftover, LoadError, load};
 pub use save::{SaveError, Storage, save};
 

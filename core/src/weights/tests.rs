@@ -260,6 +260,38 @@ fn a_header_that_lies_is_refused() {
 }
 
 #[test]
+fn tensors_that_share_bytes_or_a_key_are_refused() {
+    let tensor = |key: &str, [from, to]: [usize; 2]| {
+        let count = (to - from) / 4;
+        format!(r#""{key}":{{"dtype":"F32","shape":[{count}],"data_offsets":[{from},{to}]}}"#)
+    };
+    let file = |tensors: [String; 2]| with_header(&format!("{{{}}}", tensors.join(",")), 8);
+    assert!(WeightFile::parse("tiny.safetensors", file([tensor("first", [0, 4]), tensor("second", [4, 8])])).is_ok());
+    // The second begins before the first ends, or where it does.
+    let error = refused(file([tensor("first", [0, 8]), tensor("second", [4, 8])]), &["header", "second"]);
+    assert!(matches!(error, LoadError::Header { .. }), "{error}");
+    refused(file([tensor("first", [0, 8]), tensor("second", [0, 8])]), &["header", "invalid offset"]);
+    // Of two readers, one would take the one and the other the other.
+    for others in [[4, 8], [0, 4], [0, 8]] {
+        let error = refused(file([tensor("first", [0, 8]), tensor("first", others)]), &["first is there twice"]);
+        assert!(matches!(error, LoadError::Header { .. }), "{error}");
+    }
+    refused(with_header(r#"{"__metadata__":{},"__metadata__":{"a":"b"}}"#, 0), &["__metadata__ is there twice"]);
+}
+
+#[test]
+fn a_tensor_of_another_type_than_its_bytes_is_refused() {
+    let tensor = |dtype: &str| format!(r#"{{"first":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,4]}}}}"#);
+    for dtype in ["F32", "F64", "U8", "F65", "f16"] {
+        refused(with_header(&tensor(dtype), 4), &["header"]);
+    }
+    for dtype in ["I16", "U16"] {
+        let file = file(with_header(&tensor(dtype), 4));
+        says(&file.values("first").unwrap_err(), &["first holds", dtype, "F32, F16 or BF16"]);
+    }
+}
+
+#[test]
 fn a_pickle_is_called_one() {
     let mut zip = b"PK\x03\x04".to_vec();
     zip.resize(100, 0);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use firefall_core::cascade::{Canvas, Event, Model, PictureRequest, Request, RequestError, Run, StageSettings};
 use firefall_core::diffusion::{Resampling, SamplerKind, Threshold};
 use firefall_core::image::{Mask, Picture};
+use firefall_core::weights::named;
 
 use crate::tiny::{apart, changed, events, model, pictures, request, shared, told_what_is_known, try_pictures, wgpu};
 
@@ -328,6 +329,46 @@ fn a_network_that_gives_no_numbers_is_an_error() {
                 let right = error.contains(words) && (part == 0 || error.contains(&format!("stage {stage}")));
                 assert!(right, "part {part}, {threshold:?}, previews {previews}: {error:?}");
             }
+        }
+    }
+}
+
+/// A network overflows in the last thing it does, where no layer comes that would make NaN of what is infinite.
+#[test]
+fn a_network_that_overflows_is_an_error() {
+    let broken = |stage: usize, wrong: f32, threshold: Threshold| {
+        let mut model = model(7, &Device::flex());
+        for stage in &mut model.stages {
+            stage.config.sampling.threshold = threshold;
+        }
+        let unet = model.stages[stage].unet.clone();
+        let end = named(&unet).iter().position(|p| p.path == "final_conv.bias").unwrap();
+        model.stages[stage].unet = changed(unet, |at, _, v| if at == end { wrong } else { v });
+        Arc::new(model)
+    };
+    let dynamic = |most| Threshold::Dynamic { quantile: 0.95, most };
+    for threshold in [Threshold::None, Threshold::Static, dynamic(None), dynamic(Some(1.7))] {
+        for (stage, wrong) in [(0, f32::INFINITY), (0, f32::NEG_INFINITY), (1, f32::INFINITY)] {
+            for previews in [false, true] {
+                // Guidance would make NaN of it as well.
+                let request = Request { previews, ..with(cond_scale(1.0), one()) };
+                let error = try_pictures(&broken(stage, wrong, threshold), request).unwrap_err().to_string();
+                let words = format!("stage {}: the network gave values that are no numbers", stage + 1);
+                assert_eq!(error, words, "{wrong}, {threshold:?}, previews {previews}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gpu_makes_no_number_of_what_is_none() {
+    let Some(device) = wgpu("a_gpu_makes_no_number_of_what_is_none") else { return };
+    let dynamic = |most| Threshold::Dynamic { quantile: 0.75, most };
+    for threshold in [Threshold::Static, dynamic(None), dynamic(Some(1.7))] {
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let x = Tensor::<4>::from_data([[[[0.5f32, wrong], [-3.0, 0.0]]]], &device);
+            let got: Vec<f32> = threshold.apply(x * 0.5).into_data().try_to_vec().unwrap();
+            assert!(!got[1].is_finite(), "{threshold:?} of {wrong}: {got:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use firefall_core::cascade::{Model, ModelError};
+use firefall_core::cascade::{Model, ModelError, Survey};
 use firefall_core::weights::save::Tensors;
 use firefall_core::weights::{Storage, WeightFile};
 use half::f16;
@@ -53,6 +53,15 @@ fn rewritten(bytes: &[u8], change: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>)
         pollster::block_on(tensors.add(key.to_owned(), shape, values)).unwrap();
     }
     tensors.assemble(file.metadata())
+}
+
+/// A weight file with another header; its numbers stay where they are.
+fn with_header(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let numbers = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let mut header = serde_json::from_slice(&bytes[8..numbers]).unwrap();
+    change(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[numbers..]].concat()
 }
 
 #[test]
@@ -135,6 +144,35 @@ fn a_tensor_of_another_shape_is_named() {
 }
 
 #[test]
+fn a_tensor_too_many_is_named() {
+    for name in [WEIGHTS[1], WEIGHTS[2]] {
+        // It has no numbers, and lies where those of the others end.
+        let more = |bytes: &mut Vec<u8>| {
+            *bytes = with_header(bytes, |header| {
+                let ends = header.as_object().unwrap().values().filter_map(|info| info["data_offsets"][1].as_u64());
+                let end = ends.max().unwrap();
+                header["lora.scale"] = serde_json::json!({ "dtype": "F16", "shape": [0], "data_offsets": [end, end] });
+            });
+        };
+        refused(&with(name, more), &[name, "no place for 1 of its tensors: lora.scale"]);
+    }
+}
+
+#[test]
+fn a_tensor_of_other_numbers_is_named() {
+    for name in WEIGHTS {
+        let whole = files(&shared());
+        let key = WeightFile::parse(name, whole[name].clone()).unwrap().keys().last().unwrap().to_owned();
+        let typed = |dtype: &str| {
+            with(name, |bytes| *bytes = with_header(bytes, |header| header[key.as_str()]["dtype"] = dtype.into()))
+        };
+        refused(&typed("I16"), &[name, &format!("{key} holds I16; weights are F32, F16 or BF16")]);
+        refused(&typed("F32"), &[name, "not a safetensors header"]);
+        assert!(load(&typed("F16")).is_ok());
+    }
+}
+
+#[test]
 fn a_weight_that_is_no_number_is_named() {
     for name in WEIGHTS {
         // The last two bytes are a number of half precision; these are its NaN.
@@ -164,6 +202,34 @@ fn a_file_of_another_network_is_told_apart() {
 }
 
 #[test]
+fn a_model_is_known_by_the_beginnings_of_its_files() {
+    let files = files(&shared());
+    let survey = |files: &Files| {
+        Survey::of(|name, most| {
+            let bytes = files.get(name).ok_or(io::ErrorKind::NotFound)?;
+            Ok(bytes[..bytes.len().min(usize::try_from(most).unwrap())].to_vec())
+        })
+    };
+    let known = survey(&files).unwrap();
+    assert_eq!(known.config, shared().config);
+    let numbers = |name: &&str| {
+        let file = WeightFile::parse(*name, files[*name].clone()).unwrap();
+        file.keys().map(|key| file.values(key).unwrap().len()).sum::<usize>()
+    };
+    assert_eq!(known.parameters, WEIGHTS.iter().map(numbers).sum::<usize>() as u64);
+    assert!(["red", "circle", "background"].iter().all(|word| known.words.iter().any(|known| known == word)));
+    assert!(!known.words.iter().any(|word| word.contains(['<', '▁', '.'])), "{:?}", known.words);
+    for name in files.keys() {
+        let mut less = files.clone();
+        less.remove(name);
+        assert!(survey(&less).unwrap_err().to_string().contains(name.as_str()), "{name}");
+    }
+    let mut cut = files.clone();
+    cut.get_mut("stage2.safetensors").unwrap().truncate(100);
+    assert!(survey(&cut).unwrap_err().to_string().contains("stage2.safetensors: a header of"));
+}
+
+#[test]
 fn a_pickle_is_never_opened() {
     for name in WEIGHTS {
         for begin in [&b"PK\x03\x04archive/data.pkl"[..], b"\x80\x02}q\x00(X\x06\x00\x00\x00"] {
@@ -182,7 +248,9 @@ fn a_config_that_makes_no_sense_is_explained() {
         })
     };
     for (from, to, words) in [
-        ("\"format\": 1", "\"format\": 2", "format is 2; this build reads 1"),
+        ("\"format\": 1", "\"format\": 2", "format is 2; this build reads 1: a newer Firefall wrote it"),
+        ("\"format\": 1", "\"format\": 0", "format is 0; this build reads 1"),
+        ("\"format\": 1", "\"format\": 3, \"rooms\": []", "format is 3; this build reads 1: a newer Firefall"),
         ("\"name\"", "\"nmae\"", "nmae"),
         ("\"max_len\": 24", "\"max_len\": 0", "max_len is 0"),
         ("\"max_len\": 24", "\"max_len\": 32", "unet.text.max_len is 24; it must be at least text.max_len, 32"),

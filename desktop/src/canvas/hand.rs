@@ -1,16 +1,25 @@
 //! The hand that paints: tools, and what the pointer does with them.
 
+use eframe::egui::accesskit::Live;
 use eframe::egui::{
-    Color32, CursorIcon, Event, Key, Modifiers, Painter, PointerButton, Pos2, Rect, Response, Role, Sense, Shape,
-    Stroke, Ui, Vec2, WidgetInfo,
+    Color32, Context, CursorIcon, Event, EventFilter, Id, Key, Modifiers, Painter, PointerButton, Pos2, Rect, Response,
+    Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
 };
 
 use super::View;
+use super::cursor::Cursor;
 use crate::document::{Brush, Document, Mode};
 use crate::making::Making;
 
 /// The brush's diameter in pixels of the picture, at least and at most.
 pub(crate) const SIZE: [f32; 2] = [1.0, 256.0];
+
+/// What the keys can do on the canvas, said by a screen reader.
+const BY_KEYS: [&str; 2] = [
+    "The rectangle, R, can be drawn by keys.",
+    "Arrows move a cursor, with Shift by a pixel. Enter or Space sets a corner, and then the other; Shift and Enter erases. \
+     Escape lets go.",
+];
 
 /// What the pointer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +56,15 @@ pub(crate) struct Hand {
     pub(crate) by: f32,
     /// Places that a rectangle or a lasso has so far, in pixels of the picture, and whether it erases.
     area: Option<(Vec<Pos2>, Mode)>,
+    /// Where the keys are, once they were used.
+    pub(super) cursor: Option<Cursor>,
+    /// The canvas among all that can have the focus.
+    id: Option<Id>,
 }
 
 impl Default for Hand {
     fn default() -> Self {
-        Self { tool: Tool::Brush, size: 24.0, hardness: 0.8, by: 4.0, area: None }
+        Self { tool: Tool::Brush, size: 24.0, hardness: 0.8, by: 4.0, area: None, cursor: None, id: None }
     }
 }
 
@@ -64,8 +77,13 @@ impl Hand {
 
     /// Nothing is begun any more.
     pub(crate) fn let_go(&mut self, document: &mut Document) {
-        self.area = None;
+        (self.area, self.cursor) = (None, None);
         document.cancel_stroke();
+    }
+
+    /// Whether the canvas has the focus, and with it all keys.
+    pub(crate) fn has_focus(&self, ctx: &Context) -> bool {
+        self.id.is_some_and(|id| ctx.memory(|memory| memory.has_focus(id)))
     }
 
     /// The canvas with everything on it; the mask can be painted unless it `is_held`: by a result that is looked at, or by
@@ -79,10 +97,15 @@ impl Hand {
         is_held: bool,
     ) {
         let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::click_and_drag());
+        if is_held || self.tool != Tool::Rectangle {
+            self.cursor = None;
+        }
         response.widget_info(|| {
             let (width, height) = (document.picture().width, document.picture().height);
-            WidgetInfo::labeled(Role::Image, true, format!("Canvas, {width} by {height} pixels"))
+            let cursor = self.cursor.map_or_else(String::new, |cursor| format!("; {}", cursor.words()));
+            WidgetInfo::labeled(Role::Image, true, format!("Canvas, {width} by {height} pixels{cursor}"))
         });
+        self.tell(ui, &response);
         let rect = response.rect;
         self.navigate(ui, &response, view);
         let pans = pans(ui, &response);
@@ -97,6 +120,12 @@ impl Hand {
         }
         view.draw(&painter, rect, document, making);
         self.draw_area(&painter, view);
+        if let Some(cursor) = &self.cursor {
+            cursor.draw(&painter, view);
+        }
+        if response.has_focus() {
+            painter.rect_stroke(rect, 0.0, ui.visuals().selection.stroke, StrokeKind::Inside);
+        }
         if let Some(at) = response.hover_pos().filter(|_| !is_held) {
             let icon = if pans { CursorIcon::Grab } else { CursorIcon::Crosshair };
             ui.ctx().set_cursor_icon(icon);
@@ -104,6 +133,24 @@ impl Hand {
                 cursor(&painter, at, self.size / 2.0 * view.zoom);
             }
         }
+    }
+
+    /// Tells what keys can do here, and keeps the arrows from leading to the next field.
+    fn tell(&mut self, ui: &Ui, response: &Response) {
+        self.id = Some(response.id);
+        let (is_rectangle, is_begun) = (self.tool == Tool::Rectangle, self.cursor.is_some());
+        let has_focus = response.has_focus();
+        if has_focus && is_rectangle {
+            let filter = EventFilter { tab: false, horizontal_arrows: true, vertical_arrows: true, escape: is_begun };
+            ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+        }
+        ui.ctx().accesskit_node_builder(response.id, |node| {
+            node.set_description(BY_KEYS[usize::from(is_rectangle)]);
+            // What has the focus is said anyway.
+            if is_begun && !has_focus {
+                node.set_live(Live::Polite);
+            }
+        });
     }
 
     /// The wheel zooms, and with Alt changes the brush.
@@ -149,6 +196,7 @@ impl Hand {
     }
 
     fn begin(&mut self, at: Pos2, erases: bool, document: &mut Document) {
+        self.cursor = None;
         let mode = if erases || self.tool == Tool::Eraser { Mode::Erase } else { Mode::Paint };
         match self.tool {
             Tool::Brush | Tool::Eraser => document.begin_stroke(self.brush(), mode, at.into()),
@@ -207,7 +255,7 @@ impl Hand {
         for stroke in [Stroke::new(3.0, Color32::BLACK), Stroke::new(1.0, Color32::WHITE)] {
             match (self.tool, places.as_slice()) {
                 (Tool::Rectangle, [from, to]) => {
-                    painter.rect_stroke(Rect::from_two_pos(*from, *to), 0.0, stroke, eframe::egui::StrokeKind::Middle);
+                    painter.rect_stroke(Rect::from_two_pos(*from, *to), 0.0, stroke, StrokeKind::Middle);
                 }
                 _ => {
                     painter.add(Shape::closed_line(places.clone(), stroke));

@@ -1,19 +1,23 @@
 //! The canvas: the picture, the mask over it, and the hand that paints.
 
+mod cursor;
 mod hand;
 mod quads;
 mod textures;
 
 pub(crate) use hand::{Hand, SIZE, Tool};
 
+use std::sync::Arc;
+
 use eframe::egui::{Color32, Painter, Pos2, Rect, Stroke, StrokeKind, Vec2, pos2, vec2};
 use eframe::egui_wgpu::RenderState;
+use firefall_core::image::Mask;
 use firefall_core::image::mask::Bounds;
 use firefall_core::inpaint::Region;
 
 use self::quads::Quads;
 use self::textures::{Look, Sheet, Textures};
-use crate::document::Document;
+use crate::document::{Document, Edit, united};
 use crate::making::Making;
 
 /// Screen points per pixel of the picture, at least and at most.
@@ -55,6 +59,10 @@ pub(crate) struct View {
     textures: Textures,
     /// Where the window has a graphics device that is known.
     quads: Option<Quads>,
+    /// A mask that is shown instead of the document's, and where it is another.
+    tried: Option<(Arc<Mask>, Option<Bounds>)>,
+    /// Where that is no longer what was drawn.
+    stale: Option<Bounds>,
 }
 
 impl Default for View {
@@ -70,6 +78,8 @@ impl Default for View {
             size: Vec2::ZERO,
             textures: Textures::default(),
             quads: None,
+            tried: None,
+            stale: None,
         }
     }
 }
@@ -83,6 +93,19 @@ impl View {
     /// Another picture: all of it is drawn anew, and it fits.
     pub(crate) fn reset(&mut self) {
         (self.fits, self.wipe, self.textures) = (true, 0.0, Textures::default());
+        (self.tried, self.stale) = (None, None);
+    }
+
+    /// Shows the mask that came of an edit instead of the document's, or again that.
+    pub(crate) fn try_on(&mut self, edit: Option<&Edit>) {
+        let before = self.tried.as_ref().map(|(mask, _)| Arc::as_ptr(mask));
+        if before != edit.map(|edit| Arc::as_ptr(edit.mask())) {
+            let tried = edit.map(|edit| (edit.mask().clone(), edit.bounds()));
+            let gone = std::mem::replace(&mut self.tried, tried);
+            for (_, bounds) in [&gone, &self.tried].into_iter().flatten() {
+                self.stale = united(self.stale, *bounds);
+            }
+        }
     }
 
     /// Zooms around a place on the screen.
@@ -109,6 +132,14 @@ impl View {
         self.fits = false;
         self.centre -= by / self.zoom;
         self.keep_in_sight();
+    }
+
+    /// Moves the picture so far that a place of it is seen.
+    pub(crate) fn reveal(&mut self, place: Pos2) {
+        let at = self.to_screen(place);
+        if self.rect.is_positive() {
+            self.pan(at.clamp(self.rect.min, self.rect.max) - at);
+        }
     }
 
     fn keep_in_sight(&mut self) {
@@ -138,7 +169,10 @@ impl View {
             self.centre = (self.size / 2.0).to_pos2();
         }
         let before = if self.shows_original { 1.0 } else { self.wipe };
-        let look = Look { overlay: self.overlay, zoom: self.zoom, original: before > 0.0 };
+        let tried = self.tried.as_ref().map(|(mask, _)| &**mask);
+        let tried = tried.filter(|mask| [mask.width, mask.height] == [width, height]);
+        let stale = self.stale.take();
+        let look = Look { overlay: self.overlay, zoom: self.zoom, original: before > 0.0, tried, stale };
         self.textures.update(painter.ctx(), document, making, &look);
         let place = self.rect_of(Pos2::ZERO, self.size);
         frame(painter, place.intersect(rect));

@@ -40,15 +40,19 @@ pub(super) struct Textures {
 }
 
 /// How the document is looked at.
-pub(super) struct Look {
+pub(super) struct Look<'a> {
     pub(super) overlay: Overlay,
     pub(super) zoom: f32,
     /// Whether anything of the original is seen.
     pub(super) original: bool,
+    /// A mask that is shown instead of the document's, of the same size.
+    pub(super) tried: Option<&'a Mask>,
+    /// Where what is shown of the mask is another than before, besides what the document says.
+    pub(super) stale: Option<Bounds>,
 }
 
 impl Textures {
-    pub(super) fn update(&mut self, ctx: &Context, document: &mut Document, making: &Making, look: &Look) {
+    pub(super) fn update(&mut self, ctx: &Context, document: &mut Document, making: &Making, look: &Look<'_>) {
         for sheet in [&mut self.picture, &mut self.original, &mut self.mask, &mut self.patch].into_iter().flatten() {
             sheet.is_fresh = false;
         }
@@ -76,21 +80,18 @@ impl Textures {
             (Some(_), None) if !anew => {}
             (slot, _) => *slot = Some(Sheet::new(ctx, "picture", picture_image(document.picture(), most), options)),
         }
-        let changed = dirty.and_then(|dirty| dirty.mask);
+        let mask: &Mask = look.tried.unwrap_or(document.mask());
+        let changed = united(dirty.and_then(|dirty| dirty.mask), look.stale);
         let looks_other = self.overlay != Some(overlay) || anew || overlay.outline;
         match (&mut self.mask, changed) {
             (Some(sheet), Some(bounds)) if fits && !looks_other => {
-                sheet.texture.set_partial(
-                    [bounds.left, bounds.top],
-                    mask_part(document.mask(), bounds, overlay),
-                    options,
-                );
+                sheet.texture.set_partial([bounds.left, bounds.top], mask_part(mask, bounds, overlay), options);
                 self.marked = united(self.marked, Some(bounds));
             }
             (Some(_), None) if !looks_other || (self.overlay == Some(overlay) && !anew) => {}
             (slot, _) => {
-                *slot = Some(Sheet::new(ctx, "mask", mask_image(document.mask(), overlay, most), options));
-                self.marked = marked(document.mask());
+                *slot = Some(Sheet::new(ctx, "mask", mask_image(mask, overlay, most), options));
+                self.marked = marked(mask);
             }
         }
         self.overlay = Some(overlay);
@@ -201,6 +202,27 @@ mod tests {
         mask.alpha[2 * 9 + 3] = 1;
         mask.alpha[5 * 9 + 1] = 200;
         assert_eq!(marked(&mask), Some(Bounds { left: 1, top: 2, right: 4, bottom: 6 }));
+    }
+
+    #[test]
+    fn a_mask_that_is_tried_on_is_shown_instead_and_no_longer() {
+        let (ctx, making) = (Context::default(), Making::default());
+        let mut document = Document::new(Picture::filled(90, 70, [255; 3]));
+        let mut textures = Textures::default();
+        let all = Bounds { left: 0, top: 0, right: 90, bottom: 70 };
+        let mut tried = Mask::filled(90, 70, 0);
+        tried.alpha[30 * 90 + 20] = 255;
+        let here = Bounds { left: 20, top: 30, right: 21, bottom: 31 };
+        let look = Look { overlay: Overlay::default(), zoom: 1.0, original: false, tried: None, stale: None };
+        textures.update(&ctx, &mut document, &making, &look);
+        assert_eq!(textures.marked, None);
+        textures.update(&ctx, &mut document, &making, &Look { tried: Some(&tried), stale: Some(here), ..look });
+        assert_eq!(textures.marked, Some(here));
+        assert!(document.take_dirty().is_none() && document.mask().alpha.iter().all(|v| *v == 0));
+        // With another look all of it is sent again.
+        let other = Overlay { opacity: 1.0, ..Overlay::default() };
+        textures.update(&ctx, &mut document, &making, &Look { overlay: other, stale: Some(all), ..look });
+        assert_eq!(textures.marked, None, "it is put back");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Saving on a thread of its own, so that the window never waits for the disk.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
@@ -18,6 +19,7 @@ enum Order {
 /// and the session stays to be recovered.
 #[derive(Debug)]
 pub struct Autosaver {
+    folder: PathBuf,
     /// Gone when the thread is to end.
     orders: Option<Sender<Order>>,
     errors: Receiver<String>,
@@ -32,11 +34,18 @@ impl Autosaver {
     pub fn start(journal: Journal) -> Result<Self> {
         let (orders, received) = channel();
         let (failures, errors) = channel();
+        let folder = journal.folder().to_owned();
         let thread = thread::Builder::new()
             .name("autosave".to_owned())
             .spawn(move || serve(journal, &received, &failures))
             .context("cannot start a thread to save with")?;
-        Ok(Self { orders: Some(orders), errors, thread: Some(thread) })
+        Ok(Self { folder, orders: Some(orders), errors, thread: Some(thread) })
+    }
+
+    /// Where the session is kept.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Has a state saved soon. One that waits is passed over for a later one.

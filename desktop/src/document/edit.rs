@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use firefall_cli::pictures::widened;
+use firefall_core::image::mask::Bounds;
 use firefall_core::image::{Mask, Picture};
 
+use super::Document;
+use super::adjustment::Adjustment;
 use super::area::whole;
 use super::history::Change;
 use super::stored::check_size;
@@ -28,6 +31,8 @@ pub struct Layers {
 pub enum MaskEdit {
     /// Nothing is marked any more.
     Clear,
+    /// All of the picture is marked.
+    Everything,
     /// What is not marked is, and only that.
     Invert,
     /// Larger by so many pixels all around.
@@ -36,6 +41,8 @@ pub enum MaskEdit {
     Shrink(f32),
     /// What is marked fades out over so many pixels.
     Feather(f32),
+    /// What was tried on.
+    Adjust(Adjustment),
     /// Another mask, of the same size.
     Import(Mask),
 }
@@ -57,10 +64,12 @@ impl MaskEdit {
     fn name(&self) -> &'static str {
         match self {
             Self::Clear => "Clear mask",
+            Self::Everything => "Mark everything",
             Self::Invert => "Invert mask",
             Self::Grow(_) => "Grow mask",
             Self::Shrink(_) => "Shrink mask",
             Self::Feather(_) => "Feather mask",
+            Self::Adjust(_) => "Adjust mask",
             Self::Import(_) => "Import mask",
         }
     }
@@ -70,12 +79,34 @@ impl MaskEdit {
         match self {
             Self::Grow(by) | Self::Shrink(by) | Self::Feather(by) if !(by > 0.0 && by.is_finite()) => mask.clone(),
             Self::Clear => Mask::filled(mask.width, mask.height, 0),
+            Self::Everything => Mask::filled(mask.width, mask.height, 255),
             Self::Invert => mask.inverted(),
             Self::Grow(by) => mask.grown(by),
             Self::Shrink(by) => mask.shrunk(by),
             Self::Feather(by) => mask.feathered(by),
+            Self::Adjust(adjustment) => adjustment.of(mask),
             Self::Import(other) => other,
         }
+    }
+}
+
+impl Edit {
+    /// The mask that came of it.
+    pub(crate) fn mask(&self) -> &Arc<Mask> {
+        &self.after.mask
+    }
+
+    /// Around all that is another in the mask; nothing if it is the same.
+    pub(crate) fn bounds(&self) -> Option<Bounds> {
+        match &self.change {
+            Change::Mask(delta) => delta.bounds(),
+            Change::Picture(_) | Change::Size(_) => None,
+        }
+    }
+
+    /// Whether it was worked out of what a document is now.
+    pub(crate) fn is_of(&self, document: &Document) -> bool {
+        self.before.are(&document.layers)
     }
 }
 

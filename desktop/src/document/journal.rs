@@ -89,10 +89,11 @@ impl Journal {
             let path = self.folder.join(EMPTY);
             fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
         }
+        let profile = saved.profile.as_deref();
         let session = Session {
             version: VERSION,
-            picture: self.picture("picture", &saved.picture)?,
-            original: self.picture("original", &saved.original)?,
+            picture: self.picture("picture", &saved.picture, profile)?,
+            original: self.picture("original", &saved.original, profile)?,
             mask: self.mask(&saved.mask)?,
             settings: saved.settings.clone(),
             source: saved.source.clone().map(PathBuf::into_os_string),
@@ -122,12 +123,13 @@ impl Journal {
         erase(&self.folder, self.lock)
     }
 
-    fn picture(&mut self, name: &str, picture: &Arc<Picture>) -> Result<Entry> {
+    fn picture(&mut self, name: &str, picture: &Arc<Picture>, profile: Option<&[u8]>) -> Result<Entry> {
         if let Some(entry) = known(&self.pictures, picture) {
             return Ok(entry);
         }
         let (size, file) = ([picture.width, picture.height], self.file(name));
-        let entry = stored::write(&self.folder, file, Kind::Picture, size, &picture.rgb)?;
+        let kind = Kind::Picture;
+        let entry = stored::write_with_profile(&self.folder, file, kind, size, &picture.rgb, profile)?;
         self.pictures.push((Arc::downgrade(picture), entry.clone()));
         Ok(entry)
     }

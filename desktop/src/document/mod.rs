@@ -3,6 +3,7 @@
 //! Edits, undo and what the view has to draw anew are here; [`Journal`] and [`Autosaver`] keep it on the disk, so that
 //! a crash loses nothing.
 
+mod adjustment;
 mod area;
 mod autosave;
 mod brush;
@@ -30,6 +31,7 @@ use area::whole;
 use history::{Change, History, State, Step};
 use tiles::Delta;
 
+pub use adjustment::Adjustment;
 pub(crate) use area::united;
 pub use autosave::Autosaver;
 pub use brush::{Brush, Mode};
@@ -56,6 +58,8 @@ pub struct Dirty {
 #[derive(Debug)]
 pub struct Document {
     layers: Layers,
+    /// The ICC profile in which its colours are meant; sRGB without one.
+    profile: Option<Arc<[u8]>>,
     stroke: Option<Stroke>,
     history: History,
     dirty: Dirty,
@@ -98,10 +102,10 @@ impl Document {
     /// If picture, original and mask are of different sizes, or have not the bytes that their sizes say.
     pub fn restored(saved: &Saved) -> Result<Self> {
         saved.check()?;
-        let Saved { picture, original, mask, origin, is_saved, is_kept, .. } = saved.clone();
+        let Saved { picture, original, mask, origin, profile, is_saved, is_kept, .. } = saved.clone();
         let is_marked = mask.alpha.iter().any(|v| *v > 0);
         let is_touched = !is_saved || is_marked || picture != original;
-        let mut document = Self::of(Layers { picture, original, mask }).with_origin(origin);
+        let mut document = Self::of(Layers { picture, original, mask }).with_origin(origin).with_profile(profile);
         if is_touched {
             document.state = document.fresh(true);
         }
@@ -118,6 +122,7 @@ impl Document {
         let all = whole(layers.picture.width, layers.picture.height);
         Self {
             layers,
+            profile: None,
             stroke: None,
             history: History::new(HISTORY_MEMORY_MAX),
             dirty: Dirty { picture: all, mask: all },
@@ -138,6 +143,12 @@ impl Document {
         self
     }
 
+    /// With the ICC profile in which its colours are meant.
+    #[must_use]
+    pub fn with_profile(self, profile: Option<Arc<[u8]>>) -> Self {
+        Self { profile, ..self }
+    }
+
     /// With at most `bytes` of memory for steps to undo, or for one if that alone takes more. Forgets all steps.
     #[must_use]
     pub fn with_history_memory(self, bytes: usize) -> Self {
@@ -154,6 +165,12 @@ impl Document {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.state.origin
+    }
+
+    /// The ICC profile in which its colours are meant; sRGB without one.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Arc<[u8]>> {
+        self.profile.as_ref()
     }
 
     /// The picture as it was opened.
@@ -179,7 +196,8 @@ impl Document {
     pub fn snapshot(&self, settings: Value, source: Option<PathBuf>) -> Saved {
         let Layers { picture, original, mask } = self.layers.clone();
         let (origin, is_saved, is_kept) = (self.origin().clone(), !self.is_changed(), self.is_kept());
-        Saved { picture, original, mask, settings, source, origin, is_saved, is_kept }
+        let profile = self.profile.clone();
+        Saved { picture, original, mask, settings, source, origin, profile, is_saved, is_kept }
     }
 
     /// What changed since this was last asked; `None` if nothing did.

@@ -36,6 +36,8 @@ pub struct Saved {
     pub source: Option<PathBuf>,
     /// How the picture was made.
     pub origin: Origin,
+    /// The ICC profile in which its colours are meant; it is in the files of the pictures.
+    pub profile: Option<Arc<[u8]>>,
     /// Whether the user has all of it in a file: it is as it was opened, or saved.
     pub is_saved: bool,
     /// Whether the picture, without the mask, is safe in a file.
@@ -150,8 +152,9 @@ impl Session {
         let mask = Arc::new(Mask { width, height, alpha: self.mask.read(folder, Kind::Mask)? });
         let source = self.source.clone().map(PathBuf::from);
         let (settings, origin) = (self.settings.clone(), self.origin.clone().into());
+        let profile = self.original.profile(folder)?.map(Into::into);
         let (is_saved, is_kept) = (self.is_saved, self.is_kept);
-        Ok(Saved { picture: first, original, mask, settings, source, origin, is_saved, is_kept })
+        Ok(Saved { picture: first, original, mask, settings, source, origin, profile, is_saved, is_kept })
     }
 
     /// The files that it names.

@@ -1,5 +1,6 @@
 //! Pictures and masks as PNG files of a session.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Component, Path};
@@ -73,12 +74,29 @@ pub(super) fn check_size(width: usize, height: usize) -> Result<()> {
 /// # Errors
 /// Names the path; or the size if it is not to be kept, or is not that of `bytes`.
 pub(super) fn write(folder: &Path, file: String, kind: Kind, size: [usize; 2], bytes: &[u8]) -> Result<Entry> {
+    write_with_profile(folder, file, kind, size, bytes, None)
+}
+
+/// As [`write`], colours meant in an ICC profile.
+///
+/// # Errors
+/// Those of [`write`].
+pub(super) fn write_with_profile(
+    folder: &Path,
+    file: String,
+    kind: Kind,
+    size: [usize; 2],
+    bytes: &[u8],
+    profile: Option<&[u8]>,
+) -> Result<Entry> {
     let [width, height] = size;
     check_size(width, height)?;
     ensure!(bytes.len() == kind.channels() * width * height, "{file} would not have the bytes that its size says");
     let path = folder.join(&file);
     write_whole(&path, Existing::Replace, |out| {
-        let mut encoder = png::Encoder::new(out, width as u32, height as u32);
+        let mut info = png::Info::with_size(width as u32, height as u32);
+        info.icc_profile = profile.map(Cow::Borrowed);
+        let mut encoder = png::Encoder::with_info(out, info)?;
         encoder.set_color(kind.colour());
         encoder.set_depth(BitDepth::Eight);
         // It is read back once at most; the user waits for the disk often.
@@ -110,6 +128,15 @@ impl Entry {
         ensure!(reader.output_buffer_size() == Some(bytes.len()), "{}", self.damaged());
         reader.next_frame(&mut bytes).and_then(|_| reader.finish()).with_context(|| self.damaged())?;
         Ok(bytes)
+    }
+
+    /// The ICC profile of a picture, if it has one that is whole.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read), as far as the file's head tells.
+    pub(super) fn profile(&self, folder: &Path) -> Result<Option<Vec<u8>>> {
+        let reader = self.open(folder, Kind::Picture)?.read_info().with_context(|| self.damaged())?;
+        Ok(reader.info().icc_profile.as_ref().map(|profile| profile.to_vec()))
     }
 
     fn damaged(&self) -> String {
@@ -162,6 +189,19 @@ mod tests {
         }
         assert!(write(folder.path(), "b.png".into(), Kind::Mask, [2, 2], &[0; 5]).is_err());
         assert!(!folder.path().join("b.png").exists());
+    }
+
+    #[test]
+    fn a_picture_keeps_its_profile() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bytes, said) = (vec![7; 3 * 4 * 5], (0..3000u32).map(|i| (i * i % 251) as u8).collect::<Vec<_>>());
+        for profile in [Some(&said[..]), None] {
+            let kind = Kind::Picture;
+            let entry = write_with_profile(folder.path(), "a.png".into(), kind, [4, 5], &bytes, profile).unwrap();
+            entry.check(folder.path(), kind).unwrap();
+            assert_eq!(entry.read(folder.path(), kind).unwrap(), bytes);
+            assert_eq!(entry.profile(folder.path()).unwrap().as_deref(), profile);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn noise(random: &mut Random, width: usize, height: usize) -> Picture {
 fn edit(document: &mut Document, random: &mut Random) {
     let mode = if random.below(2) == 0 { Mode::Paint } else { Mode::Erase };
     let near = |random: &mut Random| random.point(-30.0, 180.0);
-    match random.below(12) {
+    match random.below(14) {
         0..4 => {
             let brush = Brush::new(random.range(1.0, 60.0), random.range(0.0, 1.0));
             document.begin_stroke(brush, mode, near(random));
@@ -39,6 +39,12 @@ fn edit(document: &mut Document, random: &mut Random) {
         8 => document.edit_mask(MaskEdit::Grow(random.range(-1.0, 9.0))).unwrap(),
         9 => document.edit_mask(MaskEdit::Shrink(random.range(-1.0, 9.0))).unwrap(),
         10 => document.edit_mask(MaskEdit::Feather(random.range(0.0, 9.0))).unwrap(),
+        11 => document.edit_mask(MaskEdit::Everything).unwrap(),
+        12 => {
+            let [threshold, grow, feather] =
+                [random.range(-50.0, 100.0), random.range(-5.0, 5.0), random.range(-5.0, 5.0)];
+            document.edit_mask(MaskEdit::Adjust(Adjustment { threshold, grow, feather })).unwrap();
+        }
         _ => {
             let mut picture = Picture::clone(document.picture());
             let at = random.below(picture.rgb.len());

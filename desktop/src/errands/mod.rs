@@ -11,12 +11,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use anyhow::{Result, anyhow, bail};
 use eframe::egui::{self, ColorImage};
 use firefall_cli::files::Existing;
+use firefall_cli::pictures::Photo;
 use firefall_cli::{pictures, png_text};
 use firefall_core::image::{Mask, Picture, resized};
 use firefall_core::inpaint::Job;
 use firefall_core::png::Origin;
 
-use crate::document::{Edit, Layers, MaskEdit};
+use crate::document::{Adjustment, Edit, Layers, MaskEdit};
+use crate::shelf::{self, Entry};
 
 pub(crate) use purpose::{Folder, Purpose, with_ending};
 
@@ -29,8 +31,8 @@ const BLENDED: usize = 1024;
 
 /// What an errand brought.
 pub(crate) enum Outcome {
-    /// A picture was read, with what it says of itself, and what of its file will not be in another.
-    Opened { path: PathBuf, picture: Picture, origin: Origin, not_kept: Vec<&'static str> },
+    /// A picture was read, with what it says of itself.
+    Opened { path: PathBuf, photo: Photo, origin: Origin },
     /// A mask was read.
     Mask(Mask),
     /// The picture was saved.
@@ -39,10 +41,14 @@ pub(crate) enum Outcome {
     Wrote(PathBuf),
     /// A picture of the gallery, small.
     Thumbnail { path: PathBuf, picture: Picture },
+    /// The models that can be chosen were looked at.
+    Surveyed(Vec<Entry>),
     /// A folder was chosen.
     Folder { what: Folder, path: PathBuf },
     /// An edit was worked out, or why not; that of an accepted picture has its origin.
     Edited { edit: Result<Edit, String>, origin: Option<Origin> },
+    /// A mask that is only tried on was worked out, or why not.
+    Tried { adjustment: Adjustment, edit: Result<Edit, String> },
     /// What the canvas shows of a variation, with the number under which it was asked for, if it could be worked out.
     Patch { shown: Option<(u64, ColorImage)> },
     /// The system has no dialog to choose a path with.
@@ -127,10 +133,11 @@ impl Errands {
         true
     }
 
-    /// Puts an accepted picture into the history.
-    pub(crate) fn keep(&self, path: PathBuf, picture: Arc<Picture>, origin: Origin) {
+    /// Puts an accepted picture into the history, with how it was made and its ICC profile.
+    pub(crate) fn keep(&self, path: PathBuf, picture: Arc<Picture>, origin: Origin, profile: Option<Arc<[u8]>>) {
         self.run(move || {
-            let path = png_text::write(&path, &picture, &origin, Existing::Number)?;
+            let existing = Existing::Number;
+            let path = png_text::write_with_profile(&path, &picture, &origin, profile.as_deref(), existing)?;
             Ok(Outcome::Saved { path, safe: Safe::Picture(picture) })
         });
     }
@@ -146,9 +153,25 @@ impl Errands {
         self.run(move || purpose.go(&path));
     }
 
+    /// Looks at the models that can be chosen: those of the run of the training panel, and of folders that are remembered.
+    pub(crate) fn survey(&self, run: PathBuf, runs: Vec<PathBuf>, models: Vec<PathBuf>) {
+        let work = move || Outcome::Surveyed(shelf::survey(&run, &runs, &models));
+        // Another look may come.
+        self.spawn(work, |_| Outcome::Surveyed(Vec::new()));
+    }
+
     /// Works out an edit of the whole mask.
     pub(crate) fn edit_mask(&self, layers: Layers, edit: MaskEdit) {
         self.edit(None, move || layers.masked(edit));
+    }
+
+    /// Works out a mask that is only tried on.
+    pub(crate) fn try_mask(&self, layers: Layers, adjustment: Adjustment) {
+        let work = move || layers.masked(MaskEdit::Adjust(adjustment)).map_err(|error| format!("{error:#}"));
+        self.spawn(
+            move || Outcome::Tried { adjustment, edit: work() },
+            |why| Outcome::Tried { adjustment: Adjustment::default(), edit: Err(why) },
+        );
     }
 
     /// Works out a picture with room around it.
@@ -239,7 +262,7 @@ mod tests {
         let config = firefall_core::train::TrainConfig::preset("tiny").unwrap().model;
         let mut mask = Mask::filled(60, 50, 0);
         mask.alpha[20 * 60 + 20] = 255;
-        let blend = Blend { grow: 2.0, feather: Some(3.0), match_colour: false };
+        let blend = Blend { grow: Some(2.0), feather: Some(3.0), match_colour: false };
         let job = Job::new(Picture::filled(60, 50, [9; 3]), mask, blend, &config).unwrap();
         let painted = Picture::filled(32, 32, [200; 3]);
         let now = Picture::filled(60, 50, [70; 3]);

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use firefall_cli::files::{Existing, write_whole};
-use firefall_cli::pictures::{self, Photo};
-use firefall_cli::png_text;
+use firefall_cli::{pictures, png_text};
 use firefall_core::image::Mask;
 use firefall_core::png::Origin;
 use rfd::{AsyncFileDialog, FileHandle};
@@ -30,8 +29,8 @@ pub(crate) enum Purpose {
     Open,
     /// To read the mask there.
     Mask,
-    /// To save the picture of these layers there, with how it was made.
-    Save { layers: Layers, origin: Origin },
+    /// To save the picture of these layers there, with how it was made and its ICC profile.
+    Save { layers: Layers, origin: Origin, profile: Option<Arc<[u8]>> },
     /// To write the mask there.
     SaveMask(Arc<Mask>),
     /// To use the folder.
@@ -102,8 +101,9 @@ impl Purpose {
         Ok(match self {
             Self::Open => open(path)?,
             Self::Mask => Outcome::Mask(pictures::read_mask(path)?),
-            Self::Save { layers, origin } => {
-                let path = png_text::write(&with_ending(path), &layers.picture, &origin, Existing::Replace)?;
+            Self::Save { layers, origin, profile } => {
+                let (path, existing) = (with_ending(path), Existing::Replace);
+                let path = png_text::write_with_profile(&path, &layers.picture, &origin, profile.as_deref(), existing)?;
                 Outcome::Saved { path, safe: Safe::All(layers) }
             }
             Self::SaveMask(mask) => Outcome::Wrote(write_mask(&with_ending(path), &mask)?),
@@ -121,19 +121,10 @@ fn was_missing(after: Duration, programs: Option<&OsStr>) -> bool {
 }
 
 pub(super) fn open(path: &Path) -> Result<Outcome> {
-    let Photo { picture, profile, lost } = pictures::read_photo(path)?;
-    let profile = profile.filter(|profile| !is_srgb(profile)).map(|_| "its colour profile");
-    let not_kept = lost.into_iter().chain(profile).collect();
+    let photo = pictures::read_photo(path)?;
     // Any picture may be opened; those of ours say how they were made, and what others say is left alone.
     let origin = png_text::read(path).map(|texts| texts.origin).unwrap_or_default();
-    Ok(Outcome::Opened { path: path.to_owned(), picture, origin, not_kept })
-}
-
-/// Whether an ICC profile calls itself sRGB, which is what pictures are saved in.
-fn is_srgb(profile: &[u8]) -> bool {
-    // In version 4 names are in UTF-16.
-    let says = |name: &[u8]| profile.windows(name.len()).any(|part| part == name);
-    says(b"sRGB") || says(b"s\0R\0G\0B")
+    Ok(Outcome::Opened { path: path.to_owned(), photo, origin })
 }
 
 /// As it will be called.
@@ -169,27 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_of_a_photo_is_told() {
+    fn what_is_opened_and_saved_keeps_its_profile() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("photo.png");
-        let not_kept = |name: Option<&[u8]>| {
-            let profile = name.map(|name| {
-                let mut profile = vec![0; 128];
-                profile[16..20].copy_from_slice(b"RGB ");
-                profile[36..40].copy_from_slice(b"acsp");
-                profile.extend(name);
-                profile
-            });
-            let picture = Picture::filled(3, 2, [200, 100, 50]);
-            let existing = Existing::Replace;
-            png_text::write_with_profile(&path, &picture, &Origin::default(), profile.as_deref(), existing).unwrap();
-            match open(&path).unwrap() {
-                Outcome::Opened { picture: read, not_kept, .. } if read == picture => not_kept,
-                _ => panic!("the picture was not opened"),
-            }
-        };
-        assert_eq!(not_kept(Some(b"Display P3")), ["its colour profile"]);
-        assert!(not_kept(Some(b"sRGB IEC61966-2.1")).is_empty() && not_kept(None).is_empty());
+        let (path, again) = (folder.path().join("photo.png"), folder.path().join("again.png"));
+        let mut profile = vec![7; 700];
+        profile[16..20].copy_from_slice(b"RGB ");
+        profile[36..40].copy_from_slice(b"acsp");
+        let picture = Picture::filled(3, 2, [200, 100, 50]);
+        for profile in [Some(&profile[..]), None] {
+            let (origin, existing) = (Origin::default(), Existing::Replace);
+            png_text::write_with_profile(&path, &picture, &origin, profile, existing).unwrap();
+            let Outcome::Opened { photo, .. } = open(&path).unwrap() else { panic!("the picture was not opened") };
+            assert_eq!((&photo.picture, photo.profile.as_deref(), photo.lost.len()), (&picture, profile, 0));
+            let layers = crate::document::Document::new(photo.picture).layers();
+            let purpose = Purpose::Save { layers, origin, profile: photo.profile.map(Into::into) };
+            purpose.go(&again).unwrap();
+            assert_eq!(pictures::read_photo(&again).unwrap().profile.as_deref(), profile);
+        }
     }
 
     #[test]

@@ -47,12 +47,26 @@ pub(crate) fn menu(app: &mut App, ui: &mut Ui) {
         {
             if ui.selectable_value(&mut theme, which, name).clicked() {
                 ui.ctx().set_theme(theme);
+                app.habits.looks.theme = theme;
             }
         }
+        looks(app, ui);
         if ui.button("Shortcuts").on_hover_text("?").clicked() {
             app.shows_help = true;
         }
     });
+}
+
+/// Contrast and motion; both are remembered.
+fn looks(app: &mut App, ui: &mut Ui) {
+    let mut looks = app.habits.looks;
+    ui.toggle_value(&mut looks.contrast, "High contrast")
+        .on_hover_text("Black and white, with edges around everything");
+    ui.toggle_value(&mut looks.still, "Reduced motion").on_hover_text("Nothing fades, slides or blinks");
+    if looks != app.habits.looks {
+        looks.apply(ui.ctx());
+        app.habits.looks = looks;
+    }
 }
 
 pub(crate) fn status(app: &mut App, ui: &mut Ui) {

@@ -3,16 +3,19 @@
 use eframe::egui::{Context, Grid, Id, Modal};
 
 /// What the keys do; the one place where it is said.
-const KEYS: [(&str, &str); 23] = [
+const KEYS: [(&str, &str); 26] = [
     ("Ctrl+Enter", "Generate"),
-    ("Esc", "Cancel, within a step; let go of what is begun"),
+    ("Esc", "Cancel, within a step; let go of what is begun or tried on"),
     ("Enter", "Accept the variation"),
     ("Backspace", "Discard the variations"),
     ("Left, Right", "Look at another variation"),
     ("B, E, R, L", "Brush, eraser, rectangle, lasso"),
+    ("R, arrows, Enter", "A rectangle by keys: a cursor, its first corner, its second; Shift+Enter erases"),
+    ("Shift+arrows", "The same by single pixels"),
     ("Right button", "Erase with any tool"),
     ("[ and ], Alt+wheel", "Smaller and larger brush"),
     ("Delete, I", "Clear, invert the mask"),
+    ("Ctrl+A", "Mark everything"),
     ("Ctrl+Z", "Undo"),
     ("Ctrl+Y, Ctrl+Shift+Z", "Redo"),
     ("Tab, held", "The picture as it was opened, where no field is in focus"),

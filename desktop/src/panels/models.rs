@@ -1,25 +1,46 @@
-//! The model in use, what it knows, and the device it is on.
+//! The models that can be chosen, the one in use, and the device it is on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eframe::egui::{ComboBox, ScrollArea, Ui};
 use firefall_cli::device::{DeviceChoice, adapters};
 
 use crate::app::App;
 use crate::errands::{Folder, Purpose};
+use crate::shelf::{Entry, Place};
+use crate::wishes::sentence;
+
+/// A device and a folder of a model; the shipped one without.
+type Wanted = Option<(DeviceChoice, Option<PathBuf>)>;
 
 pub(crate) fn models(app: &mut App, ui: &mut Ui) {
-    let mut wanted: Option<(DeviceChoice, Option<PathBuf>)> = None;
-    let folder = app.about.as_ref().and_then(|about| about.folder.clone());
-    ui.horizontal_wrapped(|ui| {
-        let is_shipped = app.about.is_some() && folder.is_none();
-        if ui.selectable_label(is_shipped, "Shipped model").clicked() {
-            wanted = Some((app.device_choice, None));
-        }
-        if ui.button("Model folder…").on_hover_text("The model/ of a training run").clicked() {
-            app.choose(Purpose::Folder(Folder::Model));
-        }
+    if app.shelf.wants() {
+        let (run, habits) = (app.classroom.lesson.out.clone(), &app.habits);
+        app.errands.survey(run, habits.runs().to_vec(), habits.models().to_vec());
+    }
+    if ui.button("Model folder…").on_hover_text("The model/ of a training run").clicked() {
+        app.choose(Purpose::Folder(Folder::Model));
+    }
+    let mut wanted = devices(app, ui);
+    ui.label(format!("In use: {}", app.device));
+    ui.separator();
+    ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        wanted = shelf(app, ui).or(wanted.take());
+        ui.separator();
+        match &app.about {
+            None => ui.label("No model is loaded yet."),
+            Some(about) => ui.label(describe(about)),
+        };
     });
+    if let Some((device, model)) = wanted {
+        app.open_model(device, model);
+    }
+}
+
+/// Where the model works.
+fn devices(app: &App, ui: &mut Ui) -> Wanted {
+    let mut wanted = None;
+    let folder = app.about.as_ref().and_then(|about| about.folder.clone());
     ComboBox::from_label("Device").selected_text(app.device_choice.to_string()).show_ui(ui, |ui| {
         let gpus = adapters().iter().enumerate().map(|(n, adapter)| (DeviceChoice::Gpu(n), adapter.describe()));
         let named =
@@ -30,20 +51,52 @@ pub(crate) fn models(app: &mut App, ui: &mut Ui) {
             }
         }
     });
-    ui.label(format!("In use: {}", app.device));
-    ui.separator();
-    match &app.about {
-        None => {
-            ui.label("No model is loaded yet.");
+    wanted
+}
+
+/// Every model with what it knows, or why it cannot be loaded.
+fn shelf(app: &mut App, ui: &mut Ui) -> Wanted {
+    let (mut wanted, mut forgotten) = (None, None);
+    for Entry { place, told } in &app.shelf.entries {
+        let model = place.model();
+        let is_open = app.about.as_ref().is_some_and(|about| is_same(about.folder.as_deref(), model.as_deref()));
+        let label = ui.selectable_label(is_open, place.name());
+        let label = match place.folder() {
+            Some(folder) => label.on_hover_text(folder.display().to_string()),
+            None => label,
+        };
+        if label.clicked() {
+            wanted = Some((app.device_choice, model));
         }
-        Some(about) => {
-            let text = describe(about);
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| ui.label(text));
+        match (told, place) {
+            (Ok(text), _) => {
+                // Nothing is known yet.
+                if !text.is_empty() {
+                    ui.weak(text);
+                }
+            }
+            (Err(why), Place::Shipped) => {
+                ui.label(sentence(why));
+            }
+            (Err(why), Place::Folder(folder) | Place::Run(folder)) => {
+                ui.label(sentence(why));
+                if ui.small_button("Forget").on_hover_text("It is not offered any more; its files stay").clicked() {
+                    forgotten = Some(folder.clone());
+                }
+            }
         }
     }
-    if let Some((device, model)) = wanted {
-        app.open_model(device, model);
+    if let Some(folder) = forgotten {
+        app.habits.forget(&folder);
+        app.shelf.refresh();
     }
+    wanted
+}
+
+/// Whether two folders are one, however they are named.
+fn is_same(one: Option<&Path>, other: Option<&Path>) -> bool {
+    let whole = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    one.map(whole) == other.map(whole)
 }
 
 fn describe(about: &crate::engine::About) -> String {

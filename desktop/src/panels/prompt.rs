@@ -2,10 +2,11 @@
 
 use eframe::egui::{Button, ComboBox, DragValue, Slider, TextEdit, Ui};
 use firefall_core::diffusion::{Resampling, SamplerKind};
+use firefall_core::inpaint::{Blend, region};
 
 use crate::app::App;
 use crate::making::in_words;
-use crate::wishes::{MOST, Task};
+use crate::wishes::{MOST, Task, sentence};
 
 pub(crate) fn prompt(app: &mut App, ui: &mut Ui) {
     ui.heading("Prompt");
@@ -34,12 +35,16 @@ pub(crate) fn prompt(app: &mut App, ui: &mut Ui) {
 fn tasks(app: &mut App, ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
         for task in Task::ALL {
-            let [name, hint] = task.words();
-            if ui.selectable_label(app.wishes.task == task, name).on_hover_text(hint).clicked() {
+            let [name, _] = task.words();
+            if ui.selectable_label(app.wishes.task == task, name).on_hover_text(task.hint()).clicked() {
                 app.wishes.take(task);
             }
         }
     });
+    ui.weak(sentence(&app.wishes.manner().words()));
+    if app.wishes.task == Task::Remove {
+        ui.weak("The background around the mask is asked for, instead of what is written above.");
+    }
 }
 
 fn buttons(app: &mut App, ui: &mut Ui) {
@@ -69,6 +74,11 @@ fn settings(app: &mut App, ui: &mut Ui) {
     ui.add(TextEdit::singleline(&mut app.wishes.negative).desired_width(f32::INFINITY)).labelled_by(label.id);
     ui.add(Slider::new(&mut app.wishes.strength, 0.05..=1.0).text("Strength"))
         .on_hover_text("How much of what is under the mask may change");
+    let [least, most] = region::CONTEXTS;
+    ui.add(Slider::new(&mut app.wishes.context, least..=most).logarithmic(true).max_decimals(2).text("Context"))
+        .on_hover_text(
+            "How much the model sees beside the mask, in lengths of it; the less, the larger it sees the rest",
+        );
     ui.horizontal(|ui| {
         ui.label("Work at the seam");
         ui.selectable_value(&mut app.wishes.resampling, None, "usual").on_hover_text("As much as the model needs");
@@ -88,9 +98,25 @@ fn settings(app: &mut App, ui: &mut Ui) {
             ui.selectable_value(&mut app.wishes.sampler, Some(name.to_owned()), name);
         }
     });
-    let blend = &mut app.wishes.blend;
-    ui.add(Slider::new(&mut blend.grow, 0.0..=64.0).fixed_decimals(0).suffix(" px").text("Grow the mask"));
-    own(ui, "Feather (px)", &mut blend.feather, 16.0, |value| DragValue::new(value).range(0.0..=256.0));
+    let long = app.document.picture().width.max(app.document.picture().height);
+    blend(ui, &mut app.wishes.blend, long);
+}
+
+/// How what is painted goes over into a picture of so many pixels.
+fn blend(ui: &mut Ui, blend: &mut Blend, long: usize) {
+    let [usual, _] = blend.widths(0);
+    let mut grow = usual;
+    ui.horizontal(|ui| {
+        let most = (long as f32 / 8.0).max(64.0);
+        let slider = Slider::new(&mut grow, 0.0..=most).fixed_decimals(0).suffix(" px").text("Grow the mask");
+        if ui.add(slider).on_hover_text("As usual by 4, and by more in a large picture").changed() {
+            blend.grow = Some(grow);
+        }
+        if blend.grow.is_some() && ui.small_button("As usual").clicked() {
+            blend.grow = None;
+        }
+    });
+    own(ui, "Feather (px)", &mut blend.feather, 32.0, |value| DragValue::new(value).range(0.0..=Blend::WIDEST));
     ui.checkbox(&mut blend.match_colour, "Match colours");
 }
 

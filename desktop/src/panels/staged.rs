@@ -16,8 +16,9 @@ pub(crate) fn staged(app: &mut App, ui: &mut Ui) {
         let text = if progress.stages == 0 {
             "preparing".to_owned()
         } else {
+            let part = run.part_in_words().map_or_else(String::new, |part| format!("{part}, "));
             format!(
-                "stage {} of {}, step {} of {}, {left}",
+                "{part}stage {} of {}, step {} of {}, {left}",
                 progress.stage, progress.stages, progress.step, progress.steps
             )
         };

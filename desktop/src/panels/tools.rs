@@ -34,6 +34,9 @@ pub(crate) fn tools(app: &mut App, ui: &mut Ui) {
             if ui.button("Invert").on_hover_text("Painted and kept change places (I)").clicked() {
                 app.edit_mask(MaskEdit::Invert);
             }
+            if ui.button("Everything").on_hover_text("All of the picture is painted (Ctrl+A)").clicked() {
+                app.edit_mask(MaskEdit::Everything);
+            }
         });
         ui.horizontal_wrapped(|ui| {
             let by = app.hand.by;
@@ -46,7 +49,8 @@ pub(crate) fn tools(app: &mut App, ui: &mut Ui) {
             if ui.button("Feather").clicked() {
                 app.edit_mask(MaskEdit::Feather(by));
             }
-            ui.add(Slider::new(&mut app.hand.by, 1.0..=64.0).fixed_decimals(0).suffix(" px").text("By"));
+            let most = widest(app);
+            ui.add(Slider::new(&mut app.hand.by, 1.0..=most).fixed_decimals(0).suffix(" px").text("By"));
         });
         ui.horizontal_wrapped(|ui| {
             if ui.button("Import mask…").on_hover_text("White is painted").clicked() {
@@ -57,6 +61,7 @@ pub(crate) fn tools(app: &mut App, ui: &mut Ui) {
             }
         });
     });
+    adjust(app, ui);
     ui.add_enabled_ui(is_free, |ui| extend(app, ui));
     ui.collapsing("How the mask is shown", |ui| {
         let overlay = &mut app.view.overlay;
@@ -67,6 +72,37 @@ pub(crate) fn tools(app: &mut App, ui: &mut Ui) {
         ui.add(Slider::new(&mut overlay.opacity, 0.1..=1.0).text("Opacity"));
         ui.checkbox(&mut overlay.outline, "Only its outline");
     });
+}
+
+/// The most by which an edge is moved or softened, in pixels: an eighth of a large picture.
+fn widest(app: &App) -> f32 {
+    let picture = app.document.picture();
+    (picture.width.max(picture.height) as f32 / 8.0).max(64.0)
+}
+
+/// The mask as it would be, on the canvas, while sliders move.
+fn adjust(app: &mut App, ui: &mut Ui) {
+    let (can_try, most) = (app.can_try(), widest(app));
+    ui.add_enabled_ui(can_try, |ui| {
+        ui.collapsing("Adjust with a preview", |ui| {
+            let wanted = &mut app.trial.wanted;
+            ui.add(Slider::new(&mut wanted.threshold, 0.0..=100.0).fixed_decimals(0).suffix(" %").text("Threshold"))
+                .on_hover_text("What is painted by so much is painted wholly, the rest not at all; 0 leaves it soft");
+            ui.add(Slider::new(&mut wanted.grow, -most..=most).fixed_decimals(0).suffix(" px").text("Grow or shrink"));
+            ui.add(Slider::new(&mut wanted.feather, 0.0..=most).fixed_decimals(0).suffix(" px").text("Feather over"));
+        });
+        if app.trial.is_on() {
+            ui.horizontal_wrapped(|ui| {
+                if ui.button("Apply").on_hover_text("One step, which can be undone").clicked() {
+                    app.apply_trial();
+                }
+                if ui.button("Put back").on_hover_text("The mask as it was (Esc)").clicked() {
+                    app.put_back();
+                }
+            });
+        }
+    });
+    app.tend_trial();
 }
 
 /// Room around the picture, to be painted.

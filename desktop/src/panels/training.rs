@@ -48,7 +48,7 @@ impl Classroom {
             Taught::Stage { stage, stages, steps } => {
                 self.stage = Some((stage, stages, steps));
                 self.curve.clear();
-                self.since = None;
+                (self.last, self.since, self.speed) = (None, None, None);
             }
             Taught::Reading { step, steps, right } => {
                 let right = 100.0 * right;

@@ -1,8 +1,10 @@
 //! What the canvas looks like, drawn by a graphics device (lavapipe where there is no other) and looked at pixel by pixel.
 
+use eframe::egui::RawInput;
+
 use super::*;
 
-const PINK: [u8; 3] = [255, 127, 227];
+pub(super) const PINK: [u8; 3] = [255, 127, 227];
 
 /// What is on the screen at a share of the canvas's picture, which is as wide as high.
 fn seen(window: &mut Window, x: f32, y: f32) -> [u8; 3] {
@@ -16,7 +18,7 @@ fn seen(window: &mut Window, x: f32, y: f32) -> [u8; 3] {
 
 /// Draws frames until a place has a colour: patches come when they are worked out.
 #[track_caller]
-fn shows(window: &mut Window, place: [f32; 2], colour: [u8; 3]) {
+pub(super) fn shows(window: &mut Window, place: [f32; 2], colour: [u8; 3]) {
     shows_between(window, place, [colour; 2]);
 }
 
@@ -93,4 +95,56 @@ fn the_canvas_shows_picture_mask_patch_and_original() {
     window.state_mut().view.wipe = 1.0;
     window.run_steps(2);
     shows(&mut window, place, [255; 3]);
+}
+
+/// Tab as the window gets it: what comes in goes through a hook that the harness does not have.
+fn tab(window: &mut Window, pressed: bool) {
+    let tab = Event::Key { key: Key::Tab, physical_key: None, pressed, repeat: false, modifiers: Modifiers::NONE };
+    let mut input = RawInput { events: vec![tab], focused: true, ..RawInput::default() };
+    let ctx = window.ctx.clone();
+    eframe::App::raw_input_hook(window.state_mut(), &ctx, &mut input);
+    window.input_mut().events.append(&mut input.events);
+    window.run_steps(2);
+}
+
+#[test]
+fn the_original_is_seen_while_tab_is_held_and_left_of_the_wipe() {
+    let (black, green) = ([0; 3], [0, 200, 0]);
+    let data = tempfile::tempdir().unwrap();
+    let place = data.path().join("black.png");
+    image::RgbImage::new(64, 64).save(&place).unwrap();
+    let mut window = open(Harness::builder().wgpu(), data.path(), Some(&place));
+    until(&mut window, |window| picture(window).width == 64);
+    window.state_mut().document.accept(Picture::filled(64, 64, green)).unwrap();
+    leave_fields(&mut window);
+    shows(&mut window, [0.5, 0.5], green);
+    tab(&mut window, true);
+    shows(&mut window, [0.5, 0.5], black);
+    tab(&mut window, false);
+    shows(&mut window, [0.5, 0.5], green);
+    set(&mut window, Role::Slider, "Before", 0.5);
+    shows(&mut window, [0.25, 0.5], black);
+    shows(&mut window, [0.75, 0.5], green);
+}
+
+#[test]
+fn the_mask_is_seen_as_long_as_it_acts() {
+    let data = tempfile::tempdir().unwrap();
+    let mut window = open(Harness::builder().wgpu(), data.path(), None);
+    leave_fields(&mut window);
+    window.state_mut().hand.size = 30.0;
+    stroke(&mut window, [0.5, 0.5], [0.5, 0.5], PointerButton::Primary);
+    shows(&mut window, [0.5, 0.5], PINK);
+    write(&mut window, "a red star");
+    shows(&mut window, [0.5, 0.5], PINK);
+    quick(&mut window);
+    window.state_mut().wishes.count = 1;
+    click(&mut window, "Generate");
+    until(&mut window, |window| window.state().making.is_done);
+    click(&mut window, "Discard");
+    shows(&mut window, [0.5, 0.5], PINK);
+    click(&mut window, "Undo");
+    shows(&mut window, [0.5, 0.5], [255; 3]);
+    click(&mut window, "Redo");
+    shows(&mut window, [0.5, 0.5], PINK);
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A frame that nobody waits for.
+const SHORT: Duration = Duration::from_millis(60);
+
 /// Draws frames until something holds; none of them may take as long as all of it.
 #[track_caller]
 fn promptly(window: &mut Window, what: &str, mut holds: impl FnMut(&Window) -> bool) {
@@ -14,7 +17,7 @@ fn promptly(window: &mut Window, what: &str, mut holds: impl FnMut(&Window) -> b
         std::thread::sleep(Duration::from_millis(2));
     }
     let all = start.elapsed();
-    assert!(longest < all / 2, "{what} took {all:?}, and one frame {longest:?} of it");
+    assert!(longest < SHORT.max(all / 2), "{what} took {all:?}, and one frame {longest:?} of it");
 }
 
 #[test]

@@ -2,15 +2,21 @@
 
 mod drawn;
 mod faults;
+mod files;
+mod labels;
 mod large;
+mod masks;
+mod models;
 mod questions;
 mod rows;
+mod training;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
-use egui_kittest::kittest::Queryable;
+use eframe::egui::accesskit::Toggled;
+use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, Role, vec2};
+use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use firefall_cli::device::DeviceChoice;
 use firefall_core::diffusion::Resampling;
@@ -56,6 +62,12 @@ fn stroked() -> (TempDir, Window) {
     let marked = painted(&window);
     assert!(marked > 300, "{marked} pixels");
     (data, window)
+}
+
+/// Whether a button is there and pressed in.
+fn is_chosen(window: &Window, button: &str) -> bool {
+    let button = window.query_by_role_and_label(Role::Button, button);
+    button.is_some_and(|node| node.accesskit_node().toggled() == Some(Toggled::True))
 }
 
 /// Draws frames until something holds.
@@ -130,6 +142,26 @@ fn write(window: &mut Window, prompt: &str) {
     window.step();
     window.get_by_label(label).type_text(prompt);
     window.run_steps(2);
+}
+
+/// Sets a number as a screen reader does, by its slider or its field.
+fn set(window: &mut Window, role: Role, label: &str, value: f64) {
+    window.get_by_role_and_label(role, label).set_value_accesskit(value);
+    window.run_steps(2);
+}
+
+fn is_disabled(window: &Window, button: &str) -> bool {
+    window.get_by_role_and_label(Role::Button, button).accesskit_node().is_disabled()
+}
+
+/// Presses a button that asks for a path under a title, and types one.
+#[track_caller]
+fn answer(window: &mut Window, button: &str, title: &str, path: &Path) {
+    click(window, button);
+    until(window, |window| says(window, title));
+    type_path(window, path);
+    window.run_steps(2);
+    key(window, Modifiers::NONE, Key::Enter);
 }
 
 /// Puts a path into the field that asks for one.

@@ -14,7 +14,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 
 mod kernels;
 mod plain;
@@ -294,7 +294,7 @@ impl Attend for CubeBackend {
 /// Whether the CPU kernels take these tensors.
 fn fits_cpu(inputs: &Inputs<Flex>) -> bool {
     let size = inputs.sizes();
-    cpu::serves(&inputs.q) && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
+    cpu::serves(CpuOp::Attend, &inputs.q) && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
 }
 
 fn slices<'a>(size: &Sizes, inputs: &'a Inputs<Flex>) -> kernels::Inputs<'a> {

@@ -22,7 +22,7 @@ use crate::cpu::{self, LANES};
 use crate::kept::{Order, kept};
 use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch, nothing_beside};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 
 mod kernels;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -290,7 +290,7 @@ const MANY: usize = 4096;
 
 /// Whether the CPU kernels take these tensors.
 fn fits(x: &FloatTensor<Flex>) -> bool {
-    cpu::serves(x) && x.shape()[3].is_multiple_of(LANES)
+    cpu::serves(CpuOp::Conv3x3, x) && x.shape()[3].is_multiple_of(LANES)
 }
 
 impl Conv3x3 for Flex {

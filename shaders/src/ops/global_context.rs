@@ -8,7 +8,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Weights and bias of a 1x1 convolution: `[c_out, c_in, 1, 1]` and `[c_out]`.
@@ -121,7 +121,7 @@ impl GlobalContext for Flex {
         expand: FloatTensor<Self>,
         expand_bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        if !cpu::serves(&x) || x.shape().num_elements() == 0 {
+        if !cpu::serves(CpuOp::GlobalContext, &x) || x.shape().num_elements() == 0 {
             return reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias]);
         }
         let shape = output_shape(&x.shape());

@@ -13,7 +13,7 @@ use crate::kernel;
 use crate::launch::{
     CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
 };
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Added to the variance before its root.
@@ -285,7 +285,7 @@ const VALUES: usize = 1 << 16;
 
 /// The norm by the CPU kernel, or by the plain body.
 fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTensor {
-    if !cpu::serves(&x) || x.shape().num_elements() == 0 {
+    if !cpu::serves(CpuOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
         return reference::<Flex>(x, gain, offset);
     }
     let [x, gain] = [x, gain].map(|t| t.to_contiguous());
@@ -317,7 +317,7 @@ impl LayerNorm for Flex {
         gain: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if !cpu::serves(&x) || x.shape().num_elements() == 0 {
+        if !cpu::serves(CpuOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
             return reference_backward::<Self>(x, gain, dy);
         }
         let [x, gain, dy] = [x, gain, dy].map(|t| t.to_contiguous());

@@ -15,7 +15,7 @@ use crate::launch::{
 };
 use crate::ops::plus;
 use crate::product::{self, Product, transposed};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 
 /// `y = x W^T + b` over the last axis.
 ///
@@ -142,7 +142,11 @@ const ROWS: usize = 64;
 fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let [outputs, inputs] = [weight.shape()[0], weight.shape()[1]];
     let whole = outputs.is_multiple_of(LANES) && (1..=product::MOST_WEIGHTS).contains(&(outputs * inputs));
-    cpu::serves(x) && cpu::serves(weight) && product::pays() && whole && x.shape()[0] <= MOST_ROWS
+    cpu::serves(CpuOp::Linear, x)
+        && cpu::serves(CpuOp::Linear, weight)
+        && product::pays()
+        && whole
+        && x.shape()[0] <= MOST_ROWS
 }
 
 /// What the sums of a layer begin with.

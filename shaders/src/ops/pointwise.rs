@@ -13,7 +13,7 @@ use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lau
 use crate::ops::linear::linear;
 use crate::ops::plus;
 use crate::product::{self, Product};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 
 /// `y[o] = bias[o] + sum over c of weight[o, c] * x[c]` at every pixel.
 ///
@@ -137,7 +137,7 @@ fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let (x_shape, hw) = (x.shape(), x.shape()[2] * x.shape()[3]);
     let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS && x_shape.num_elements() > 0;
     let weights = x_shape[1] * weight.shape()[0];
-    cpu::serves(x) && product::pays() && small && (1..=product::MOST_WEIGHTS).contains(&weights)
+    cpu::serves(CpuOp::Pointwise, x) && product::pays() && small && (1..=product::MOST_WEIGHTS).contains(&weights)
 }
 
 /// The convolution by the CPU kernel, or by the plain body.

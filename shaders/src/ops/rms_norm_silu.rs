@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
-use crate::proof::proven;
+use crate::proof::{CpuOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Below this length a pixel's channels count as zero (torch's `F.normalize`).
@@ -245,7 +245,7 @@ const BLOCK: usize = 64;
 
 impl RmsNormSilu for Flex {
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
-        if !cpu::serves(&x) {
+        if !cpu::serves(CpuOp::RmsNormSilu, &x) {
             return reference::<Self>(x, affine);
         }
         let [x, affine] = [x, affine].map(|t| t.to_contiguous());
@@ -264,7 +264,7 @@ impl RmsNormSilu for Flex {
         affine: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !cpu::serves(&x) {
+        if !cpu::serves(CpuOp::RmsNormSilu, &x) {
             return reference_backward::<Self>(x, affine, dy);
         }
         let [x, affine, dy] = [x, affine, dy].map(|t| t.to_contiguous());

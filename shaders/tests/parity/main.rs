@@ -65,6 +65,12 @@ fn flex_gradients_agree_with_autodiff() {
     tokens::check_gradients(&Device::flex());
 }
 
+#[test]
+fn the_cpu_passes_its_self_test() {
+    assert_eq!(pollster::block_on(self_test(&Device::flex())), Ok(()));
+    assert_eq!(pollster::block_on(self_test(&Device::flex().autodiff())), Ok(()), "the same again");
+}
+
 /// One test, because the proof of a device is state of the process.
 #[test]
 fn wgpu_agrees_before_and_after_the_self_test() {

@@ -27,7 +27,7 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     size::check(&page)?;
 
     let tests = root.join("web/tests");
-    build::packages(&tests, "playwright-core")?;
+    build::packages(&tests, "typescript")?;
     let mut node = Command::new("npm");
     node.args(["test", "--silent"]).current_dir(&tests);
     node.env("FIREFALL", &firefall).env("FIREFALL_DIST", &tiny_page).env("FIREFALL_MODEL", tiny.join("model"));

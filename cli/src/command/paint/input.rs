@@ -15,6 +15,8 @@ pub(super) struct Source {
     /// Where the picture comes from.
     pub(super) path: PathBuf,
     what: What,
+    /// From which value on the mask is painted as a whole; its values count if absent.
+    threshold: Option<u8>,
 }
 
 /// What of a picture is to be painted.
@@ -39,11 +41,16 @@ pub(super) struct Input {
 
 impl Source {
     pub(super) fn masked(path: PathBuf, mask: PathBuf) -> Self {
-        Self { path, what: What::Masked(mask) }
+        Self { path, what: What::Masked(mask), threshold: None }
+    }
+
+    /// With a mask that is made hard at a value.
+    pub(super) fn hardened(self, threshold: Option<u8>) -> Self {
+        Self { threshold, ..self }
     }
 
     pub(super) fn around(path: PathBuf, margins: [usize; 4]) -> Self {
-        Self { path, what: What::Around(margins) }
+        Self { path, what: What::Around(margins), threshold: None }
     }
 
     /// What is read of it.
@@ -56,10 +63,14 @@ impl Source {
     }
 
     pub(super) fn read(&self) -> Result<Input> {
-        match &self.what {
-            What::Masked(mask) => masked(&self.path, mask),
-            What::Around(margins) => extended(&self.path, *margins),
+        let mut input = match &self.what {
+            What::Masked(mask) => masked(&self.path, mask)?,
+            What::Around(margins) => extended(&self.path, *margins)?,
+        };
+        if let Some(threshold) = self.threshold {
+            input.mask = input.mask.hardened(threshold);
         }
+        Ok(input)
     }
 
     /// Whether it can be painted: read, looked at and let go.
@@ -122,6 +133,11 @@ mod tests {
         assert!(masked(&image, &other).unwrap_err().to_string().contains("b.png has 4 x 5 pixels"));
         let error = Source::masked(image.clone(), mask).check().unwrap_err();
         assert!(error.to_string().contains("a.jpg: the mask is empty") && error.is::<Usage>(), "{error}");
+        image::GrayImage::from_pixel(4, 4, image::Luma([99])).save(&other).unwrap();
+        let gray = |threshold| Source::masked(image.clone(), other.clone()).hardened(threshold);
+        let alpha = |threshold| gray(threshold).read().unwrap().mask.alpha;
+        assert_eq!([alpha(None), alpha(Some(99))], [[99; 16], [255; 16]]);
+        assert!(gray(Some(100)).check().unwrap_err().to_string().contains("the mask is empty"));
         assert!(Source::around(image, [1, 0, 0, 0]).check().is_ok());
         assert!(Source::around("none.png".into(), [1, 0, 0, 0]).check().is_err());
     }

@@ -37,7 +37,7 @@ pub(super) fn inpaint(args: &InpaintArgs) -> Result<()> {
         );
     }
     let mask = |image: &Path| if args.mask.is_dir() { input::beside(&args.mask, image) } else { Ok(args.mask.clone()) };
-    let source = |image: PathBuf| mask(&image).map(|mask| Source::masked(image, mask));
+    let source = |image: PathBuf| mask(&image).map(|mask| Source::masked(image, mask).hardened(args.mask_threshold));
     let sources = images.into_iter().map(source).collect::<Result<Vec<_>>>()?;
     Task { prompt: &args.prompt, paint: &args.paint, make: &args.make }.run(&sources)
 }
@@ -64,7 +64,7 @@ impl Task<'_> {
         catch_interrupts()?;
         for (i, (source, places)) in sources.iter().zip(places).enumerate() {
             let Input { picture, mask, profile, lost } = source.read()?;
-            let job = Job::new(picture, mask, self.blend(), &model.config)
+            let job = Job::seeing(self.paint.context, picture, mask, self.blend(), &model.config)
                 .map_err(|e| Usage(format!("{}: {e}", source.path.display())))?;
             let request = self.request(&job, &model, seed)?;
             if i == 0 {
@@ -155,8 +155,10 @@ impl Task<'_> {
     fn origin(&self, wish: &PictureRequest, request: &Request, model: &Arc<Model>) -> Origin {
         let mut settings = request.described(&model.config);
         if let Value::Object(settings) = &mut settings {
-            let (resampling, strength) = (self.resampling(model), self.paint.strength);
-            let painted = json!({ "resampling": resampling, "strength": strength, "blend": self.blend() });
+            let PaintArgs { strength, context, .. } = *self.paint;
+            let resampling = self.resampling(model);
+            let blend = self.blend();
+            let painted = json!({ "resampling": resampling, "strength": strength, "context": context, "blend": blend });
             settings.insert("inpaint".into(), painted);
         }
         Origin {

@@ -35,6 +35,7 @@ fn state(k: u32, before: Option<&Saved>) -> Saved {
         settings: json!({ "prompt": format!("state {k}"), "k": k, "strength": 0.25 }),
         source: Some("/somewhere/a picture.png".into()),
         origin: Origin { prompt: Some(format!("\"{k}\"")), settings: Some(json!({ "k": [k] })), ..Origin::default() },
+        profile: before.map_or_else(|| Some(noise(2000, 700).into()), |b| b.profile.clone()),
         is_saved: k.is_multiple_of(2),
         is_kept: k.is_multiple_of(3),
     }
