@@ -44,13 +44,31 @@ const breath = () =>
 
 const fatal = (message) => postMessage({ fatal: message });
 
+/** A device without this feature is as good, but Burn ends where it is missing, although only its profiler uses it. */
+const TIMER = 'timestamp-query';
+
+/** Says that every adapter has the timer; the device is opened without it. */
+function pretendTimers() {
+  const adapters = globalThis.GPU?.prototype;
+  if (!adapters) return;
+  const request = adapters.requestAdapter;
+  adapters.requestAdapter = async function (...args) {
+    const adapter = await request.apply(this, args);
+    if (adapter && !adapter.features.has(TIMER)) {
+      Object.defineProperty(adapter, 'features', { value: new Set([...adapter.features, TIMER]) });
+    }
+    return adapter;
+  };
+}
+
 /** The program's own devices are out of reach, so their loss is heard where they are made. */
 function listenToDevices() {
   const adapters = globalThis.GPUAdapter?.prototype;
   if (!adapters) return;
   const request = adapters.requestDevice;
-  adapters.requestDevice = async function (...args) {
-    const device = await request.apply(this, args);
+  adapters.requestDevice = async function (wanted = {}) {
+    const requiredFeatures = [...(wanted.requiredFeatures ?? [])].filter((feature) => feature !== TIMER);
+    const device = await request.call(this, { ...wanted, requiredFeatures });
     if (!graphics) {
       // It comes too late: the program, which uses the CPU by now, waits for it no longer.
       device.destroy();
@@ -71,6 +89,7 @@ function listenToDevices() {
 
 async function start(assets, progress = () => {}) {
   program ??= (async () => {
+    pretendTimers();
     listenToDevices();
     const came = (got, total) => {
       arrived = { got, total };

@@ -70,7 +70,7 @@ export const barest = code(() => {
     const limits = {};
     for (const limit in device.limits) limits[limit] = device.limits[limit];
     Object.defineProperty(adapter, 'limits', { value: limits });
-    Object.defineProperty(adapter, 'features', { value: new Set(device.features) });
+    Object.defineProperty(adapter, 'features', { value: new Set(device.features), configurable: true });
     device.destroy();
     return adapter;
   };

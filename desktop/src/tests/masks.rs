@@ -213,13 +213,16 @@ fn a_task_is_seen_in_the_panel() {
     assert_eq!(variation.origin.prompt.as_deref(), Some("on a white background"));
 }
 
+/// What a mask has in a column.
+type Value = fn(usize) -> u8;
+
 /// Sixteen bits, colours, transparency, nothing and all of it.
 #[test]
 fn masks_of_every_kind_are_imported() {
     let (data, mut window) = opened();
     let path = data.path().join("mask.png");
     let slope = |x: u32| x as u8 * 2;
-    let kinds: [(&str, image::DynamicImage, fn(usize) -> u8); 5] = [
+    let kinds: [(&str, image::DynamicImage, Value); 5] = [
         ("deep", image::ImageBuffer::from_fn(128, 128, |x, _| image::Luma([257 * u16::from(slope(x))])).into(), |x| {
             x as u8 * 2
         }),
