@@ -27,7 +27,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 130] = [
+const NOTES: [Note; 131] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, digits, { mnist = \"path\" }, or { folder = \"path\" }, a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -147,6 +147,7 @@ const NOTES: [Note; 130] = [
     ("mix", "grays", "The share of what is left in black, gray and white, each on each."),
     ("mix", "digits", "The share of digits among the shapes."),
     ("mix", "backgrounds", "The probability that a caption names the background."),
+    ("mix", "unnamed_white", "The share of white among backgrounds that no caption names, beyond those that are so anyway."),
     ("mix", "other_sizes", "The share of small and big where a caption names a size."),
     ("mix", "big", "The share of big among these others."),
     ("mix", "synonyms", "The probability that a free choice of wording departs from the plain form."),

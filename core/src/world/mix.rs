@@ -51,6 +51,9 @@ pub struct Mix {
     pub digits: f64,
     /// The probability that a caption names the background, in all kinds but `background`, which always does.
     pub backgrounds: f64,
+    /// The share of white among backgrounds that no caption names, beyond those that are so anyway, where no object is white.
+    #[serde(default)]
+    pub unnamed_white: f64,
     /// The share of small and big where a caption names a size; the others are medium.
     pub other_sizes: f64,
     /// The share of big among these others.
@@ -180,6 +183,7 @@ impl Mix {
             ("grays", self.grays),
             ("digits", self.digits),
             ("backgrounds", self.backgrounds),
+            ("unnamed_white", self.unnamed_white),
             ("other_sizes", self.other_sizes),
             ("big", self.big),
             ("synonyms", self.synonyms),
@@ -203,6 +207,7 @@ impl Default for Mix {
             grays: 0.0,
             digits: 0.3,
             backgrounds: 0.25,
+            unnamed_white: 0.0,
             other_sizes: 0.85,
             big: 0.5,
             synonyms: 0.3,

@@ -32,7 +32,7 @@ pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
         if !statement.is_consistent() || !statement.is_trainable() {
             continue;
         }
-        if let Ok(scene) = statement.scene(stream) {
+        if let Ok(scene) = on_white_if_unnamed(&statement, stream, mix).scene(stream) {
             if !palette.backgrounds().contains(&scene.background) {
                 continue;
             }
@@ -40,6 +40,16 @@ pub fn draw(stream: &mut Stream, mix: &Mix) -> Sample {
             return Sample { scene, statement, caption, told };
         }
     }
+}
+
+/// What is to be seen of a statement: with a white background where it names none and the mix says so.
+fn on_white_if_unnamed(statement: &Statement, stream: &mut Stream, mix: &Mix) -> Statement {
+    let mut seen = statement.clone();
+    let may = statement.background.is_none() && statement.groups.iter().all(|group| group.colour != Colour::White);
+    if mix.unnamed_white > 0.0 && may && stream.chance(mix.unnamed_white) {
+        seen.background = Some(Colour::White);
+    }
+    seen
 }
 
 /// The colours of a scene.
@@ -250,6 +260,24 @@ mod tests {
             colours.extend(sample.scene.objects.iter().map(|object| object.colour));
         }
         assert_eq!(colours.len(), Colour::ALL.len() - 1, "all but white");
+    }
+
+    #[test]
+    fn what_is_not_named_is_white_and_what_is_named_is_not() {
+        let mix = Mix { unnamed_white: 1.0, backgrounds: 0.5, ..Mix::default() };
+        let (mut named, mut unnamed) = ([0; Colour::ALL.len()], 0);
+        for sample in samples(2000, mix) {
+            assert_eq!(sample.statement.judge(&(&sample.scene).into()), Ok(()), "{sample:?}");
+            match sample.statement.background {
+                Some(said) => named[Colour::ALL.iter().position(|colour| *colour == said).unwrap()] += 1,
+                None if sample.scene.objects.iter().all(|object| object.colour != Colour::White) => {
+                    assert_eq!(sample.scene.background, Colour::White, "{sample:?}");
+                    unnamed += 1;
+                }
+                None => assert_ne!(sample.scene.background, Colour::White, "{sample:?}"),
+            }
+        }
+        assert!(named.iter().all(|count| *count > 30) && unnamed > 500, "{named:?}, {unnamed}");
     }
 
     #[test]
