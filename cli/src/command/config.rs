@@ -27,7 +27,7 @@ fn text(kind: ConfigKind) -> Result<String> {
 
 /// What the keys mean, in the order in which they are written.
 #[rustfmt::skip]
-const NOTES: [Note; 131] = [
+const NOTES: [Note; 129] = [
     ("train", "seed", "All randomness: parameters, scenes, captions, noise."),
     ("train", "data", "What to learn from: shapes, digits, { mnist = \"path\" }, or { folder = \"path\" }, a.png beside a.txt with a caption a line."),
     ("train", "vocabulary", "Words and pieces of words in the tokenizer; at most the text encoder's vocab_size."),
@@ -118,9 +118,7 @@ const NOTES: [Note; 131] = [
     ("stages", "drop_caption", "The share of captions that are dropped, so that guidance has something to stand on."),
     ("stages", "inpainting", "The share of pictures of which a part is known, for a stage with cond_images_channels."),
     ("stages", "naming", "What a second loss counts, which asks what is where; on the shapes world, without a crop. 0 is none."),
-    ("stages", "drafts", "Smaller pictures as the stage before draws them: the share, and the range of noise they are drawn from, e.g. { share = 0.5, sigma = [0.3, 1.5] }."),
-    ("drafts", "share", "The share of smaller pictures that the stage before draws again."),
-    ("drafts", "sigma", "The least and the greatest noise from which it does."),
+    ("stages", "drafts", "Smaller pictures as the stage before draws them: the share, and the range of noise they are drawn from, e.g. { share = 0.5, sigma = [0.1, 0.4] }."),
     ("stages", "optim", "The optimiser, under a warm-up and a cosine."),
     ("optim", "method", "adamw, or muon for the matrices within and AdamW for the rest."),
     ("optim", "learning_rate", "The learning rate after the warm-up."),

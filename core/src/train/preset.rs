@@ -1,7 +1,6 @@
 //! Ready-made runs.
 
 use super::config::{Data, Phase, StageTraining, TrainConfig};
-use super::draft::Drafts;
 use super::ema::EmaConfig;
 use super::optim::{Method, OptimConfig};
 use super::reading::Reading;
@@ -135,7 +134,6 @@ fn finer_training() -> StageTraining {
         balance: false,
         inpainting: 0.0,
         naming: 0.0,
-        drafts: Some(Drafts { share: 0.5, sigma: [0.3, 1.5] }),
         phases: vec![Phase { until: 1.0, mix: Mix::default() }],
         ..base_training()
     }
