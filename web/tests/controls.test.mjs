@@ -2,21 +2,11 @@
 // picture, the request and the file.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { launch, open, outcome, pixels, ready, remembered } from './browser.mjs';
+import { open, outcome, pixels, ready, remembered } from './browser.mjs';
+import { browser, server } from './faulty.mjs';
 import { carried, decoded, drop, saved, shown } from './files.mjs';
-import { serve } from './server.mjs';
-
-let server;
-let browser;
-before(async () => {
-  [server, browser] = [await serve(process.env.FIREFALL_DIST), await launch()];
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
 
 const button = (page, name) => page.getByRole('button', { name, exact: true });
 const text = (page, name) => page.getByRole('textbox', { name, exact: true });

@@ -1,4 +1,4 @@
-// Pages with faults on the way to them: a server and a browser of its own for each file of tests that imports this.
+// A server and a browser for a file of tests, each its own where this is imported, and pages with faults on the way to them.
 
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';

@@ -1,20 +1,10 @@
 // How the page looks, measured: on a phone and on a screen, in light and dark, at rest, at work, with pictures and with a brush.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { launch, open, outcome, ready, remembered } from './browser.mjs';
-import { serve } from './server.mjs';
-
-let server;
-let browser;
-before(async () => {
-  [server, browser] = [await serve(process.env.FIREFALL_DIST), await launch()];
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+import { open, outcome, ready, remembered } from './browser.mjs';
+import { browser, server } from './faulty.mjs';
 
 const button = (page, name) => page.getByRole('button', { name, exact: true });
 
