@@ -242,7 +242,10 @@ fn kernels(value: Option<&OsStr>) -> Result<bool> {
 }
 
 /// A device opened, or inside what our kernels did wrong on it.
-type Opened = Result<Result<Device, String>>;
+type Opened = Result<Tried>;
+
+/// A device that may be used, or what is wrong with it.
+type Tried = Result<Device, String>;
 
 fn open_of(adapters: &[Adapter], choice: DeviceChoice, opens: impl Fn(&Adapter) -> Opened) -> Result<(Device, String)> {
     let Some((n, asked)) = number_of(adapters, choice) else { return Ok(cpu()) };
@@ -303,36 +306,36 @@ fn pick(adapters: &[Adapter], n: usize) -> Result<&Adapter> {
 /// which leads to the same adapter.
 #[derive(Debug, Default)]
 struct Kept {
-    /// Each with how many of its names are taken, and the device while it works.
-    adapters: Vec<(Adapter, usize, Option<Device>)>,
+    /// Each with how many of its names are taken, and the device while it works or what is wrong with it.
+    adapters: Vec<(Adapter, usize, Option<Tried>)>,
 }
 
 impl Kept {
-    fn of(&mut self, adapter: &Adapter) -> (&mut usize, &mut Option<Device>) {
+    fn of(&mut self, adapter: &Adapter) -> (&mut usize, &mut Option<Tried>) {
         let at = self.adapters.iter().position(|(known, ..)| known == adapter).unwrap_or_else(|| {
             self.adapters.push((adapter.clone(), 0, None));
             self.adapters.len() - 1
         });
-        let (_, names, device) = &mut self.adapters[at];
-        (names, device)
+        let (_, names, opened) = &mut self.adapters[at];
+        (names, opened)
     }
 
     fn forget(&mut self, adapter: &Adapter) {
         *self.of(adapter).1 = None;
     }
 
-    /// The device that there is of an adapter, or what `start` makes under the next of its names.
+    /// What was opened of an adapter, or what `start` makes under the next of its names.
     fn open(&mut self, adapter: &Adapter, start: impl FnOnce(WgpuBackend) -> Opened) -> Opened {
-        let (names, device) = self.of(adapter);
-        if let Some(device) = device {
-            return Ok(Ok(device.clone()));
+        let (names, kept) = self.of(adapter);
+        if let Some(opened) = kept {
+            return Ok(opened.clone());
         }
         let Some(name) = [adapter.backend, WgpuBackend::Auto].get(*names).copied() else {
             bail!("it failed {names} times; start Firefall again to use it");
         };
         let opened = start(name)?;
         *names += 1;
-        *device = opened.as_ref().ok().cloned();
+        *kept = Some(opened.clone());
         Ok(opened)
     }
 }
@@ -455,7 +458,11 @@ mod tests {
             let message = kept.open(&gpu, |_| bail!("no memory")).unwrap_err().to_string();
             assert_eq!(message, "no memory");
         }
-        assert!(kept.open(&gpu, |_| Ok(Err("norm is 0.5 off".into()))).unwrap().is_err());
+        for _ in 0..3 {
+            let wrong = kept.open(&gpu, |_| Ok(Err("norm is 0.5 off".into()))).unwrap();
+            assert_eq!(wrong.unwrap_err(), "norm is 0.5 off", "it is not tried again, nor out of names");
+        }
+        kept.forget(&gpu);
         assert!(kept.open(&gpu, |_| Ok(Ok(Device::flex()))).unwrap().is_ok(), "the wrong one is not kept");
     }
 

@@ -1,10 +1,12 @@
 //! Pictures and masks from files.
 
+mod remark;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use firefall_core::image::{Mask, Picture};
-use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 /// Pixels of a side of the largest picture that is read.
 const LARGEST: u32 = 16_384;
@@ -26,12 +28,15 @@ pub struct Photo {
     pub profile: Option<Vec<u8>>,
     /// What of the file is not kept, a few words each.
     pub lost: Vec<&'static str>,
+    /// What is odd about the file, as the rest of a sentence about it.
+    pub remark: Option<&'static str>,
 }
 
 /// A file as it was decoded.
 struct Decoded {
     image: DynamicImage,
     profile: Option<Vec<u8>>,
+    format: Option<ImageFormat>,
 }
 
 /// Reads a picture, turned as its camera says; what shows through is white.
@@ -42,12 +47,14 @@ pub fn read(path: &Path) -> Result<Picture> {
     Ok(read_photo(path)?.picture)
 }
 
-/// Reads a picture as [`read`] does, with its ICC profile.
+/// Reads a picture as [`read`] does, with its ICC profile, what is lost of it and what is odd about its file.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_photo(path: &Path) -> Result<Photo> {
-    let Decoded { image, profile } = decode(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let cannot = || format!("cannot read {}", path.display());
+    let Decoded { image, profile, format } = decode(path).with_context(cannot)?;
+    let remark = remark::of(path, format).with_context(cannot)?;
     let colour = image.color();
     let (found, profile) = (profile.is_some(), profile.filter(|profile| colour.has_color() && is_rgb(profile)));
     let pixels = image.into_rgba8();
@@ -60,7 +67,7 @@ pub fn read_photo(path: &Path) -> Result<Photo> {
     let over_white = |value: u8, alpha: u8| 255 - ((255 - u32::from(value)) * u32::from(alpha) / 255) as u8;
     let rgb = pixels.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p.0[c], p.0[3]))).collect();
     let lost = lost.into_iter().filter_map(|(is_lost, what)| is_lost.then_some(what)).collect();
-    Ok(Photo { picture: Picture { width, height, rgb }, profile, lost })
+    Ok(Photo { picture: Picture { width, height, rgb }, profile, lost, remark })
 }
 
 /// Whether an ICC profile is one of RGB, as a PNG file of colours must have it.
@@ -106,6 +113,7 @@ fn decode(path: &Path) -> Result<Decoded> {
     limits.max_image_height = Some(LARGEST);
     limits.max_alloc = Some(DECODED_MAX);
     reader.limits(limits.clone());
+    let format = reader.format();
     let mut decoder = reader.into_decoder()?;
     // A small file may unfold to any size, and reading it does not look.
     limits.reserve(decoder.total_bytes())?;
@@ -118,7 +126,7 @@ fn decode(path: &Path) -> Result<Decoded> {
     if image.width() == 0 || image.height() == 0 {
         bail!("it has no pixels");
     }
-    Ok(Decoded { image, profile })
+    Ok(Decoded { image, profile, format })
 }
 
 /// A picture with room around it, at the left, the right, the top and the bottom, where its edges go on; and the mask of
@@ -239,8 +247,9 @@ mod tests {
         let (rgb, eight) = (png::ColorType::Rgb, png::BitDepth::Eight);
         let kept = photo(rgb, eight, Some(profile(*b"RGB ")), &[1, 2, 3]);
         let picture = Picture { width: 1, height: 1, rgb: vec![1, 2, 3] };
-        assert_eq!(kept, Photo { picture: picture.clone(), profile: Some(profile(*b"RGB ")), lost: vec![] });
-        assert_eq!(photo(rgb, eight, None, &[1, 2, 3]), Photo { picture, profile: None, lost: vec![] });
+        let want = Photo { picture, profile: Some(profile(*b"RGB ")), lost: vec![], remark: None };
+        assert_eq!(kept, want);
+        assert_eq!(photo(rgb, eight, None, &[1, 2, 3]), Photo { profile: None, ..want });
         for odd in [profile(*b"CMYK"), vec![0; 3], profile(*b"RGB ")[..PROFILE_HEAD - 1].to_vec()] {
             let photo = photo(rgb, eight, Some(odd), &[1, 2, 3]);
             assert_eq!((photo.profile, photo.lost), (None, vec!["its colour profile"]));

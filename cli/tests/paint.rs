@@ -138,6 +138,21 @@ fn the_colour_profile_goes_along() {
 }
 
 #[test]
+fn a_file_that_ends_early_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photo, out) = (folder.path().join("a.jpg"), folder.path().join("out.png"));
+    files(folder.path(), [64, 64]).save(&photo).unwrap();
+    let outpaint = ["a star", "--left", "5", "--out", text(&out), "--model", text(model()), "--force"];
+    let outpaint = || run("outpaint", &[&photo], &[&outpaint[..], &QUICK].concat());
+    let (code, said) = outpaint();
+    assert!(code == 0 && !said.contains("early"), "{said}");
+    let whole = std::fs::read(&photo).unwrap();
+    std::fs::write(&photo, &whole[..whole.len() / 2]).unwrap();
+    let (code, said) = outpaint();
+    assert!(code == 0 && said.contains("a.jpg ends early; what is missing is gray or blurred"), "{said}");
+}
+
+#[test]
 fn a_picture_grows_and_stays_what_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -343,6 +343,9 @@ impl App {
     fn take(&mut self, ctx: &Context, outcome: Outcome) {
         match outcome {
             Outcome::Opened { path, photo, origin } => {
+                if let Some(remark) = photo.remark {
+                    self.notify(&format!("the file {} {remark}", path.display()));
+                }
                 if !photo.lost.is_empty() {
                     let what = photo.lost.join("; ");
                     self.notify(&format!("what is saved of {} will lack {what}", path.display()));

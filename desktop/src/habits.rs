@@ -27,10 +27,10 @@ pub(crate) struct Habits {
     pub(crate) looks: Looks,
     /// Folders of models, the last opened first.
     models: Vec<PathBuf>,
-    /// Folders of runs, the last chosen first.
+    /// Folders of runs, the last begun or opened first.
     runs: Vec<PathBuf>,
-    /// What the file has.
-    kept: Value,
+    /// What the file has of these three.
+    kept: (Looks, Vec<PathBuf>, Vec<PathBuf>),
 }
 
 impl Habits {
@@ -45,10 +45,8 @@ impl Habits {
             let names: Vec<String> = serde_json::from_value(said[key].clone()).unwrap_or_default();
             names.into_iter().take(MOST).map(PathBuf::from).collect::<Vec<_>>()
         };
-        let (models, runs) = (folders("models"), folders("runs"));
-        let mut habits = Self { file, looks: Looks::of(&said["looks"]), models, runs, kept: Value::Null };
-        habits.kept = habits.said();
-        habits
+        let (looks, models, runs) = (Looks::of(&said["looks"]), folders("models"), folders("runs"));
+        Self { file, looks, kept: (looks, models.clone(), runs.clone()), models, runs }
     }
 
     /// Writes what is others than the file has, if anything.
@@ -56,13 +54,13 @@ impl Habits {
     /// # Errors
     /// The file cannot be written. It is not tried again before something changes.
     pub(crate) fn keep(&mut self) -> Result<()> {
-        let said = self.said();
-        if said == self.kept {
+        let (looks, models, runs) = &self.kept;
+        if (*looks, models, runs) == (self.looks, &self.models, &self.runs) {
             return Ok(());
         }
-        self.kept = said;
+        self.kept = (self.looks, self.models.clone(), self.runs.clone());
         // Small, and seldom: nobody waits for it.
-        let text = serde_json::to_vec_pretty(&self.kept)?;
+        let text = serde_json::to_vec_pretty(&self.said())?;
         write_whole(&self.file, Existing::Replace, |out| Ok(out.write_all(&text)?)).map(drop)
     }
 
@@ -71,25 +69,32 @@ impl Habits {
         &self.models
     }
 
-    /// Folders of runs, the last chosen first.
+    /// Folders of runs, the last begun or opened first.
     pub(crate) fn runs(&self) -> &[PathBuf] {
         &self.runs
     }
 
     /// The model of a folder was opened; that of a run is known by its run.
     pub(crate) fn opened(&mut self, folder: &Path) {
-        match run_of(folder) {
-            Some(run) => first(&mut self.runs, run),
+        // A bare name has no parent that says whose it is.
+        let folder = absolute(folder);
+        match run_of(&folder) {
+            Some(run) => first(&mut self.runs, run.to_owned()),
             None => first(&mut self.models, folder),
         }
     }
 
-    /// A run was begun or chosen.
+    /// A run was begun.
     pub(crate) fn trained(&mut self, run: &Path) {
-        first(&mut self.runs, run);
+        first(&mut self.runs, absolute(run));
     }
 
-    /// A folder is not offered any more.
+    /// Whether a folder is among those that are remembered.
+    pub(crate) fn has(&self, folder: &Path) -> bool {
+        self.models.iter().chain(&self.runs).any(|known| known == folder)
+    }
+
+    /// A folder is not remembered any more.
     pub(crate) fn forget(&mut self, folder: &Path) {
         self.models.retain(|known| known != folder);
         self.runs.retain(|known| known != folder);
@@ -111,9 +116,13 @@ fn run_of(folder: &Path) -> Option<&Path> {
     (folder.file_name()? == "model" && run.join("train.json").is_file()).then_some(run)
 }
 
+/// A folder by a name that means the same wherever the next window is opened; a link stays one.
+pub(crate) fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
 /// Puts a folder before all others.
-fn first(folders: &mut Vec<PathBuf>, folder: &Path) {
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+fn first(folders: &mut Vec<PathBuf>, folder: PathBuf) {
     folders.retain(|known| *known != folder);
     folders.insert(0, folder);
     folders.truncate(MOST);
@@ -151,8 +160,39 @@ mod tests {
         }
         (0..20).for_each(|i| habits.trained(&data.path().join(i.to_string())));
         assert_eq!((habits.runs().len(), &habits.runs()[0]), (MOST, &data.path().join("19")));
+        assert!(habits.has(&data.path().join("19")) && habits.has(&data.path().join("two")));
         habits.forget(&data.path().join("19"));
         assert_eq!(habits.runs()[0], data.path().join("18"));
+        assert!(!habits.has(&data.path().join("19")) && !habits.has(&data.path().join("never")));
+    }
+
+    /// Where a child process finds a run in its working folder; the test is that child where it is set.
+    const CHILD: &str = "FIREFALL_TEST_HABITS";
+
+    #[test]
+    fn a_folder_is_remembered_by_its_whole_name() {
+        if let Some(data) = std::env::var_os(CHILD) {
+            let mut habits = Habits::open(Path::new(&data));
+            habits.opened(Path::new("model"));
+            habits.opened(Path::new("other"));
+            return habits.keep().unwrap();
+        }
+        let (data, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(run.path().join("model")).unwrap();
+        std::fs::write(run.path().join("train.json"), "{}").unwrap();
+        let here = module_path!().split_once("::").unwrap().1;
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([&format!("{here}::a_folder_is_remembered_by_its_whole_name"), "--exact"])
+            .env(CHILD, data.path())
+            .current_dir(run.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        // The child knows its working folder as the system names it, behind all links.
+        let run = run.path().canonicalize().unwrap();
+        let habits = Habits::open(data.path());
+        assert_eq!(habits.runs(), std::slice::from_ref(&run));
+        assert_eq!(habits.models(), [run.join("other")]);
     }
 
     #[test]

@@ -53,8 +53,11 @@ fn main() -> ExitCode {
     for _ in 0..WINDOWS {
         match window(options.clone(), before) {
             Ok(code) => return code,
-            // The picture comes back with the session.
-            Err(why) => (options.picture, before) = (None, Some(why)),
+            Err(lost) => {
+                before = lost.closed_for();
+                // The picture comes back with the session, where there is one already.
+                options.picture = options.picture.filter(|_| !lost.has_session());
+            }
         }
     }
     ExitCode::FAILURE
@@ -63,8 +66,8 @@ fn main() -> ExitCode {
 /// Opens a window, where there was one `before` that was lost, and waits for its end.
 ///
 /// # Errors
-/// Why its graphics device was lost, if that was the end: another window may be opened.
-fn window(options: Options, before: Option<String>) -> Result<ExitCode, String> {
+/// What is known of its graphics device, if the end was that it was lost: another window may be opened.
+fn window(options: Options, before: Option<String>) -> Result<ExitCode, Watch> {
     let native = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
             .with_inner_size(vec2(1280.0, 820.0))
@@ -86,7 +89,10 @@ fn window(options: Options, before: Option<String>) -> Result<ExitCode, String> 
     let ended = catch_unwind(AssertUnwindSafe(|| eframe::run_native("Firefall", native, Box::new(app))));
     let watch = watch.get();
     match ended {
-        Ok(Ok(())) => watch.and_then(Watch::closed_for).map_or(Ok(ExitCode::SUCCESS), Err),
+        Ok(Ok(())) => match watch.filter(|watch| watch.closed_for().is_some()) {
+            Some(lost) => Err(lost.clone()),
+            None => Ok(ExitCode::SUCCESS),
+        },
         Err(panic) => match watch.filter(|watch| watch.is_lost()) {
             Some(watch) => {
                 // The device went while a frame was drawn. The journal has what was done.

@@ -64,7 +64,7 @@ impl App {
 
     /// Shows another picture, after a question if something would be lost.
     pub(crate) fn show_picture(&mut self, picture: Picture, source: Option<PathBuf>, origin: Origin) {
-        self.show_photo(Photo { picture, profile: None, lost: Vec::new() }, source, origin);
+        self.show_photo(Photo { picture, profile: None, lost: Vec::new(), remark: None }, source, origin);
     }
 
     /// The same with the ICC profile of its file.

@@ -10,6 +10,8 @@ use firefall_cli::{config_file, model};
 use firefall_core::cascade::Survey;
 use firefall_core::train::TrainConfig;
 
+use crate::habits::absolute;
+
 /// The most runs that are looked for within a folder of runs.
 const RUNS: usize = 50;
 /// The longest licence that is looked at, bytes.
@@ -165,7 +167,7 @@ fn progress(config: &TrainConfig, run: &Path) -> Option<String> {
 pub(crate) fn survey(run: &Path, runs: &[PathBuf], models: &[PathBuf]) -> Vec<Entry> {
     let is_run = |folder: &PathBuf| folder.join("train.json").is_file();
     // Those that are remembered are absolute.
-    let run = &std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
+    let run = &absolute(run);
     let within = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let mut within: Vec<PathBuf> = within.filter(is_run).take(RUNS).collect();
     within.sort();

@@ -110,11 +110,17 @@ impl Watch {
         self.known().session = Some(session.to_owned());
     }
 
+    /// Whether anything was done that comes back with a session.
+    #[must_use]
+    pub fn has_session(&self) -> bool {
+        self.known().session.is_some()
+    }
+
     /// What has become of the device and the session, for those who see no window.
     #[must_use]
     pub fn last_words(&self) -> String {
         let known = self.known();
-        let why = known.lost.as_deref().unwrap_or("its driver does not say why");
+        let why = known.lost.as_deref().unwrap_or_default();
         let place = known.session.as_ref().map_or_else(
             || "there is no session to come back".to_owned(),
             |place| format!("what was done is kept in {} and comes back with the next window", place.display()),
@@ -128,7 +134,6 @@ impl App {
     pub(crate) fn heed(&mut self, ctx: &Context) {
         for complaint in self.watch.complaints() {
             self.notify(&format!("the graphics device of the window complains: {complaint}"));
-            self.keep(true);
         }
         if self.watch.newly_lost().is_none() {
             return;
@@ -168,7 +173,9 @@ mod tests {
         assert_eq!(watch.closed_for(), None, "the window is still there");
         watch.close();
         assert_eq!((watch.newly_lost(), watch.closed_for().as_deref()), (None, Some("Parent device is lost")));
+        assert!(!watch.has_session() && watch.last_words().ends_with("there is no session to come back"));
         watch.keeps(Path::new("/a/session"));
+        assert!(watch.has_session());
         let words = watch.last_words();
         assert!(words.contains("(Parent device is lost); what was done is kept in /a/session"), "{words}");
     }

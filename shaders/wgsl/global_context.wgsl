@@ -23,8 +23,10 @@ var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> mean: array<f32, THREADS>;
 var<workgroup> pixels: u32;
 
+// What is no number stays so, seen by its bits: exp need not keep it, and where it does not the gate would be 0.
 fn sigmoid(v: f32) -> f32 {
-    return 1.0 / (1.0 + exp(-v));
+    let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+    return select(1.0 / (1.0 + exp(-v)), v, is_nan);
 }
 
 @compute @workgroup_size(256, 1, 1)

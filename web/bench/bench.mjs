@@ -1,11 +1,13 @@
-// The page's benchmarks, in one Chromium: our base U-Net against the same one in onnxruntime-web, and what only we have.
+// The page's benchmarks, in one Chromium: our base U-Net and one block of it against the same in onnxruntime-web, the block
+// against stock Burn too, and what only we have.
 //
-// `cargo xtask bench web` calls it with a scratch folder: the package with its model in `package`, the page in `page`,
-// `unet.onnx` and `inputs.json` of export.py where there was one. Prints a row per line as JSON:
+// `cargo xtask bench web` calls it with two folders. The first is for scratch: the package with its model in `package`, the
+// page in `page`, the numbers of the block in `block.json`, and of export.py, where there was one, `unet.onnx`, `inputs.json`
+// and `block.onnx`. The second has the program of `shaders/examples/browser.rs`. Prints a row per line as JSON:
 // { what, ours, other, ratio }, times in milliseconds, medians of all steps of all rounds.
 
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -14,10 +16,14 @@ import { launch } from '../tests/browser.mjs';
 import { serve } from '../tests/server.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const [scratch] = process.argv.slice(2);
+const [scratch, ops] = process.argv.slice(2);
 const ROUNDS = 3;
 /** Steps of a round, by device: SwiftShader takes long. */
 const STEPS = { webgpu: 6, cpu: 40 };
+/** The same of the block. */
+const BLOCKS = { webgpu: 20, cpu: 200 };
+/** How far the maps of two sides may be apart. */
+const APART = 1e-3;
 const PICTURES = 100;
 
 const isolated = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
@@ -26,6 +32,9 @@ const mounts = {
   '/ort/': join(here, 'node_modules/onnxruntime-web/dist'),
   '/unet.onnx': join(scratch, 'unet.onnx'),
   '/inputs.json': join(scratch, 'inputs.json'),
+  '/ops/': ops,
+  '/block.json': join(scratch, 'block.json'),
+  '/block.onnx': join(scratch, 'block.onnx'),
 };
 const server = await serve(join(scratch, 'package'), { mounts, headers: isolated });
 const browser = await launch();
@@ -35,6 +44,12 @@ const tell = (row) => console.log(JSON.stringify(row));
 
 async function opened(setup, ...args) {
   const page = await (await browser.newContext()).newPage();
+  page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
+  // What a program that ended has promised never comes.
+  page.on('pageerror', (error) => {
+    console.error(`${setup}: ${error}`);
+    process.exit(1);
+  });
   await page.goto(`${server.url}bench/bench.html`);
   await page.waitForFunction(() => window.here);
   await page.evaluate(([setup, args]) => window[setup](...args), [setup, args]);
@@ -54,6 +69,32 @@ async function compare(what, steps, [ours, theirs]) {
   const [our, other] = times.map(median);
   tell({ what, ours: our, other, ratio: other / our });
 }
+
+/** Nothing is told of two sides that do not compute the same map. */
+async function agree(what, pages) {
+  const [ours, theirs] = await Promise.all(pages.map((page) => page.evaluate(async () => [...(await window.map())])));
+  const apart = ours.reduce((most, value, i) => Math.max(most, Math.abs(value - theirs[i])), 0);
+  if (!(ours.length === theirs.length && apart < APART)) throw new Error(`${what}: the maps are ${apart} apart`);
+}
+
+/** A block on a device, against what else there is for it there. */
+async function block(device, provider, where) {
+  const [, channels, height, width] = JSON.parse(readFileSync(join(scratch, 'block.json'))).x.shape;
+  const what = `a block of norm, SiLU and convolution, ${channels} channels at ${height}x${width}, ${where}`;
+  const others = [['stock Burn', 'ourBlock', device, false]];
+  if (existsSync(join(scratch, 'block.onnx'))) others.push(['onnxruntime-web', 'theirBlock', provider]);
+  const ours = await opened('ourBlock', device, true);
+  for (const [name, ...setup] of others) {
+    const other = await opened(...setup);
+    await agree(`${what}, against ${name}`, [ours, other]);
+    await compare(`${what}, against ${name}`, BLOCKS[device], [ours, other]);
+    await other.context().close();
+  }
+  await ours.context().close();
+}
+
+await block('webgpu', 'webgpu', 'on WebGPU (SwiftShader)');
+await block('cpu', 'wasm', 'on the CPU (wasm, one thread)');
 
 const cpu = await opened('ours', 'cpu');
 if (existsSync(join(scratch, 'unet.onnx'))) {

@@ -1,8 +1,9 @@
-"""The other side of the browser's benchmark: the base U-Net of a model, in imagen-pytorch, as an ONNX file.
+"""The other side of the browser's benchmark: the base U-Net of a model and one block, in imagen-pytorch, as ONNX files.
 
-`cargo xtask bench web` calls it: `$PYTHON web/bench/export.py MODEL.json OUT.onnx`, where that Python has torch, onnx,
-onnxscript and imagen-pytorch 2.1. The weights are random: only time is compared. It prints a JSON object, {"missing":
-reason} or {"versions", "parameters", "inputs"}, the names and shapes of the inputs.
+`cargo xtask bench web` calls it: `$PYTHON web/bench/export.py MODEL.json FOLDER`, where that Python has torch, onnx,
+onnxscript and imagen-pytorch 2.1. It writes unet.onnx, whose weights are random, as only its time is compared, and
+block.onnx with the numbers of FOLDER/block.json, {"x", "gamma", "weight", "bias"}, each {"shape", "values"}. It prints a
+JSON object, {"missing": reason} or {"versions", "parameters", "inputs"}, the names and shapes of the U-Net's inputs.
 """
 import sys
 
@@ -35,18 +36,29 @@ class Step(torch.nn.Module):
         return self.net(x, c_noise, text_embeds=tokens, text_mask=mask)
 
 
+def export(net, inputs, path):
+    with torch.no_grad():
+        torch.onnx.export(net.eval(), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=["y"],
+                          dynamo=True, external_data=False)
+
+
+def export_block(folder):
+    told = json.loads((folder / "block.json").read_text())
+    batch = {name: torch.tensor(numbers["values"]).reshape(numbers["shape"]) for name, numbers in told.items()}
+    export(peer.block_of(batch), dict(x=batch["x"]), folder / "block.onnx")
+
+
 def main():
-    model, out = sys.argv[1:]
-    stage = json.loads(pathlib.Path(model).read_text())["stages"][0]
+    model, folder = map(pathlib.Path, sys.argv[1:])
+    stage = json.loads(model.read_text())["stages"][0]
     unet, side = stage["unet"], stage["size"]
     text = unet["text"]
     torch.manual_seed(0)
-    net = peer.Unet(**peer.arguments(unet)).eval()
+    net = peer.Unet(**peer.arguments(unet))
     inputs = dict(x=torch.randn(1, unet["channels"], side, side), c_noise=torch.randn(1),
                   tokens=torch.randn(1, text["max_len"], text["embed_dim"]))
-    with torch.no_grad():
-        torch.onnx.export(Step(net), tuple(inputs.values()), out, input_names=list(inputs), output_names=["y"], dynamo=True,
-                          external_data=False)
+    export(Step(net), inputs, folder / "unet.onnx")
+    export_block(folder)
     peer.answer(versions=f"imagen-pytorch {peer.IMAGEN_VERSION}, torch {torch.__version__}, onnx {onnx.__version__}",
                 parameters=sum(param.numel() for param in net.parameters()),
                 inputs={name: list(value.shape) for name, value in inputs.items()})

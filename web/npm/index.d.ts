@@ -97,6 +97,14 @@ export interface Paint {
   preset?: 'quick' | 'balanced' | 'thorough';
   /** Above 0 and at most 1; below 1 it begins with what is under the mask instead of with noise alone. */
   strength?: number;
+  /** How much of the picture the model sees beside what is painted, 0.5 to 8 times the length of that: the less, the larger it
+   * sees what it paints. 1 unless said otherwise. */
+  context?: number;
+  /** Pixels by which the mask grows first, 0 to 4096; unless given, 4, or a 128th of what the model sees if that is more. */
+  grow?: number;
+  /** Pixels beyond it over which new goes over into old, 0 to 4096; unless given, a tenth of what the model sees, at most 32,
+   * or a twentieth if that is more. */
+  feather?: number;
 }
 
 export interface GenerateParams {
@@ -139,6 +147,7 @@ export interface Origin {
 
 export class FirefallClient {
   static createDefault(): FirefallClient;
+  /** A graphics driver that has not answered after 15 seconds counts as none. */
   static detect(): Promise<Capabilities>;
   constructor(options?: {
     /** Where worker.js and the program lie; beside this module unless said otherwise. */

@@ -3,6 +3,8 @@
 // Results are values, { ok: true, … } or { ok: false, reason, message }. Nothing here throws for what a user, a network
 // or a graphics driver did. Types are in index.d.ts.
 
+import { ADAPTER_WAIT, soon } from './soon.js';
+
 /** What a device may be asked to be. */
 const DEVICES = ['auto', 'webgpu', 'cpu'];
 
@@ -66,11 +68,11 @@ export class FirefallClient {
     let webgpu = false;
     let shaderF16 = false;
     try {
-      const adapter = await globalThis.navigator?.gpu?.requestAdapter();
+      const adapter = await soon(globalThis.navigator?.gpu?.requestAdapter(), ADAPTER_WAIT);
       webgpu = Boolean(adapter);
       shaderF16 = Boolean(adapter?.features.has('shader-f16'));
     } catch {
-      // A browser that refuses to answer has none.
+      // A browser that refuses to answer, or a driver that does not, has none.
     }
     return { webgpu, shaderF16, wasm };
   }
@@ -375,19 +377,22 @@ function copied(value) {
 
 /** How to paint, and a copy of what; or a sentence of what is wrong with it. */
 function paintOf(paint) {
-  const { image, mask, preset, strength, ...rest } = paint ?? {};
+  const { image, mask, preset, strength, context, grow, feather, ...rest } = paint ?? {};
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) return `There is no option "paint.${unknown}".`;
   if (!isImage(image)) return 'The picture to paint in must be an ImageData.';
   if (!isImage(mask) && !(mask instanceof Uint8Array)) return 'The mask must be an ImageData or a Uint8Array.';
   if (preset !== undefined && typeof preset !== 'string') return 'The preset must be a name.';
   if (strength !== undefined && !(strength > 0 && strength <= 1)) return 'The strength must be a number above 0 and at most 1.';
+  // In which range they must be is the program's to say.
+  const odd = Object.entries({ context, grow, feather }).find(([, value]) => value !== undefined && !Number.isFinite(value));
+  if (odd) return `"paint.${odd[0]}" must be a number.`;
   const { width, height } = image;
   if (isImage(mask) && (mask.width !== width || mask.height !== height)) {
     return `The mask has ${mask.width} x ${mask.height} pixels and the picture ${width} x ${height}.`;
   }
   const what = { rgba: new Uint8Array(image.data), mask: isImage(mask) ? whiteness(mask) : mask.slice(), width, height };
-  return { how: { preset, strength }, what };
+  return { how: { preset, strength, context, grow, feather }, what };
 }
 
 /** An ImageData of bytes: those of a canvas of floats are another matter. */

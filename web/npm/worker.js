@@ -2,15 +2,15 @@
 
 import init, { Engine, read_png, sha256, write_png } from './firefall_web.js';
 import { program as file } from './program.js';
+import { ADAPTER_WAIT, soon } from './soon.js';
 import { Failure, fetchPatiently, forgetAll, loadModel } from './weights.js';
 
 /** Adapters that are the CPU in disguise, slower than the program's own CPU path. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp|software/i;
 /** What the kernels need, which is what the specification promises. */
 const LIMITS = { maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256 };
-/** A graphics driver that has not answered for so many milliseconds is left for the CPU. */
-const ADAPTER_WAIT = 15_000;
-/** So is one on which the kernels have not been tried in this time; compiling them takes some seconds, on a slow device more. */
+/** A graphics driver on which the kernels have not been tried in so many milliseconds is left for the CPU; compiling them takes
+ * some seconds, on a slow device more. */
 const OPEN_WAIT = 60_000;
 /** What may help where the weights came whole and are no model. */
 const HOST = 'Reload the page; if it stays so, its host is at fault.';
@@ -142,15 +142,6 @@ async function open(asked, why) {
   const engine = await Engine.open('cpu');
   // Where kernels of the CPU are wrong, that is told beside the reason to be there.
   return { engine, device: { kind: 'cpu', name: 'CPU', why: [why, engine.fault()].filter(Boolean).join('; ') } };
-}
-
-/** What a driver answers within `wait` milliseconds; some never do. */
-function soon(answer, wait) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it did not answer for ${wait / 1000} seconds`)), wait);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 async function webgpu(asked) {

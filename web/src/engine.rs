@@ -114,7 +114,7 @@ impl Engine {
 
     /// Begins a run that paints into a picture of four bytes a pixel where `mask`, of one byte a pixel, is 128 or more;
     /// all pictures of the run are the whole picture, in which every byte outside the feathered mask is that of `rgba`.
-    /// The request may carry `paint: { preset, strength }`.
+    /// The request may carry `paint: { preset, strength, context, grow, feather }`.
     ///
     /// # Errors
     /// As [`start`](Self::start); `unsupported_option` also for an empty mask, for sizes that differ, and for more than

@@ -3,7 +3,7 @@
 use firefall_core::cascade::{Model, Request};
 use firefall_core::diffusion::Resampling;
 use firefall_core::image::{Mask, Picture};
-use firefall_core::inpaint::{Blend, Job};
+use firefall_core::inpaint::{Blend, Job, region};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,12 +18,18 @@ pub(crate) struct Paint {
     preset: String,
     /// Above 0 and at most 1; below 1 what is under the mask is a beginning.
     strength: f64,
+    /// How much the model sees beside what is painted, in lengths of that; in [`region::CONTEXTS`].
+    context: f64,
+    /// [`Blend::grow`].
+    grow: Option<f32>,
+    /// [`Blend::feather`].
+    feather: Option<f32>,
 }
 
 impl Default for Paint {
     fn default() -> Self {
         // On a CPU, where most visitors may be, anything else takes minutes.
-        Self { preset: "quick".into(), strength: 1.0 }
+        Self { preset: "quick".into(), strength: 1.0, context: region::CONTEXT, grow: None, feather: None }
     }
 }
 
@@ -43,20 +49,25 @@ impl Paint {
         Resampling::from_name(&self.preset)
     }
 
+    fn blend(&self) -> Blend {
+        Blend { grow: self.grow, feather: self.feather, ..Blend::default() }
+    }
+
     /// Prepares the picture, and gives the request what it has to know.
     ///
     /// # Errors
     /// A sentence about what the picture, the mask or the numbers lack.
     pub(crate) fn job(&self, painted: Painted<'_>, request: &mut Request, model: &Model) -> Result<Job, String> {
         let (picture, mask) = painted.read()?;
-        let job = Job::new(picture, mask, Blend::default(), &model.config).map_err(|e| e.to_string())?;
+        let job = Job::seeing(self.context, picture, mask, self.blend(), &model.config).map_err(|e| e.to_string())?;
         request.canvas = Some(job.canvas(&model.config, self.resampling()?, self.strength));
         Ok(job)
     }
 
     /// What a PNG file says of it, as the command line's do.
     pub(crate) fn described(&self) -> Result<Value, String> {
-        Ok(json!({ "resampling": self.resampling()?, "strength": self.strength, "blend": Blend::default() }))
+        let (resampling, blend) = (self.resampling()?, self.blend());
+        Ok(json!({ "resampling": resampling, "strength": self.strength, "context": self.context, "blend": blend }))
     }
 }
 

@@ -23,6 +23,9 @@ export async function open(browser, url, options = {}) {
   return page;
 }
 
+/** The button of a name. */
+export const button = (page, name) => page.getByRole('button', { name, exact: true });
+
 /** Waits until the page has its weights. */
 export const ready = (page) => page.waitForFunction(() => /Ready|not keep/.test(document.getElementById('status').textContent), null, { timeout: 120_000 });
 

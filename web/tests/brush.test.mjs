@@ -14,7 +14,7 @@ import { dies } from './injections.mjs';
 import { serve } from './server.mjs';
 
 const exec = promisify(execFile);
-const { FIREFALL_DIST: dist, FIREFALL_MODEL: model, FIREFALL: firefall, FIREFALL_SHOTS: shots } = process.env;
+const { FIREFALL_DIST: dist, FIREFALL_MODEL: model, FIREFALL: firefall } = process.env;
 /** Pixels that a mask grows by, and of its soft edge at most: see `inpaint::Blend`. */
 const [GROW, FEATHER] = [4, 32];
 
@@ -100,6 +100,19 @@ async function written(page, name, { data, width, height }) {
   return file;
 }
 
+/** The largest difference of a byte between a picture of seed 7 and the one that the command line paints with `args`. */
+async function off(page, result, picture, mask, ...args) {
+  const image = await written(page, 'picture.png', picture);
+  const white = mask.flatMap((on) => (on ? [255, 255, 255, 255] : [0, 0, 0, 255]));
+  const over = await written(page, 'mask.png', { ...picture, data: white });
+  const out = join(scratch, `painted-${Math.random()}.png`);
+  const fixed = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--out', out];
+  await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...fixed, ...args]);
+  const want = await decoded(page, out);
+  assert.equal(result.data.length, want.length);
+  return want.reduce((most, value, i) => Math.max(most, Math.abs(value - result.data[i])), 0);
+}
+
 /** A picture without origin, of `width x height` pixels of many colours. */
 const colourful = (width, height) => {
   const at = (i) => [((i % width) * 7) % 256, (Math.floor(i / width) * 11) % 256, (i * 13) % 256, 255];
@@ -134,15 +147,8 @@ for (const device of ['cpu', 'webgpu']) {
     seen.forEach((data) => changedOutside(picture, data, mask, reach));
     assert.deepEqual([await label(page), await pressed(page)], ['Make it', 'false'], 'the result is a picture as any other');
 
-    const image = await written(page, `picture-${device}.png`, picture);
-    const white = mask.flatMap((on) => (on ? [255, 255, 255, 255] : [0, 0, 0, 255]));
-    const over = await written(page, `mask-${device}.png`, { ...picture, data: white });
-    const out = join(scratch, `painted-${device}.png`);
-    const args = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--out', out];
-    await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...args]);
-    const want = await decoded(page, out);
-    const off = Math.max(...want.map((value, i) => Math.abs(value - result.data[i])));
-    assert.ok(off <= 2, `${off} levels off`);
+    const levels = await off(page, result, picture, mask);
+    assert.ok(levels <= 2, `${levels} levels off`);
     assert.deepEqual(page.complaints, []);
     await page.context().close();
   });
@@ -225,15 +231,15 @@ test('an empty mask ends in a sentence, and the tools do what they say without a
   await drag(page, [0.9, 0.9], [0.9, 0.95]);
   assert.equal(await spent('#brush-redo'), true, 'a new stroke is what follows now');
   await press('#brush-clear');
+  await press('#brush-more summary');
   const reached = new Set();
   await page.focus('#prompt');
   for (let i = 0; i < 60; i++) {
     await page.keyboard.press('Tab');
     reached.add(await page.evaluate(() => document.activeElement.id));
   }
-  for (const id of ['brush-size', 'brush-erase', 'brush-all', 'brush-invert', 'brush-clear', 'brush-undo', 'brush-care', 'brush-strength', 'over']) {
-    assert.ok(reached.has(id), `${id}: ${[...reached]}`);
-  }
+  const tools = ['size', 'erase', 'all', 'invert', 'clear', 'undo', 'care', 'strength', 'context', 'grow', 'feather'];
+  for (const id of [...tools.map((tool) => `brush-${tool}`), 'over']) assert.ok(reached.has(id), `${id}: ${[...reached]}`);
   await page.click('#over');
   assert.deepEqual([await label(page), await page.isHidden('#brush')], ['Make it', true]);
   assert.match((await make(page, 'a blue square')).status, /^Done/, 'and whole pictures are made again');
@@ -269,18 +275,55 @@ test('less strength begins with what is there, as on the command line', async ()
   await page.fill('#seed', '7');
   assert.match((await make(page, 'a blue square')).status, /^Done/);
   const result = await pixels(page);
-  const image = await written(page, 'picture-strength.png', picture);
-  const white = mask.flatMap((on) => (on ? [255, 255, 255, 255] : [0, 0, 0, 255]));
-  const over = await written(page, 'mask-strength.png', { ...picture, data: white });
-  const paint = async (strength) => {
-    const out = join(scratch, `painted-${strength}.png`);
-    const args = ['--model', model, '--device', 'cpu', '--preset', 'quick', '--seed', '7', '--strength', strength, '--out', out];
-    await exec(firefall, ['inpaint', image, '--mask', over, 'a blue square', ...args]);
-    const want = await decoded(page, out);
-    return Math.max(...want.map((value, i) => Math.abs(value - result.data[i])));
-  };
-  assert.ok((await paint('0.4')) <= 2);
-  assert.ok((await paint('1')) > 2, 'another strength is another picture');
+  assert.ok((await off(page, result, picture, mask, '--strength', '0.4')) <= 2);
+  assert.ok((await off(page, result, picture, mask)) > 2, 'another strength is another picture');
+  await page.context().close();
+});
+
+test('what the model sees and how the edge goes over are as on the command line, and in the file', async () => {
+  const page = await visit();
+  const picture = colourful(160, 100);
+  await drop(page, 'mine.png', await written(page, 'mine.png', picture));
+  await page.waitForFunction(() => /mine\.png does not say/.test(document.getElementById('status').textContent));
+  await page.click('#over');
+  await drag(page, [0.3, 0.4], [0.35, 0.4]);
+  const mask = await painted(page);
+  await page.click('#brush-more summary');
+  for (const [name, value] of Object.entries({ context: '3', grow: '0', feather: '0' })) await page.fill(`#brush-${name}`, value);
+  await page.fill('#seed', '7');
+  assert.match((await make(page, 'a blue square')).status, /^Done/);
+  const result = await pixels(page);
+  // With neither, what is not in the mask stays, however near it is.
+  changedThere(picture, result, mask, 0);
+  const hard = ['--grow', '0', '--feather', '0'];
+  assert.ok((await off(page, result, picture, mask, ...hard, '--context', '3')) <= 2);
+  assert.ok((await off(page, result, picture, mask, ...hard)) > 2, 'another context is another picture');
+  const { context, blend } = JSON.parse((await shown(await saved(page))).settings).inpaint;
+  assert.deepEqual([context, blend], [3, { grow: 0, feather: 0, match_colour: true }]);
+  await page.context().close();
+});
+
+test('a field of the brush that says nothing of use is named, and shown in its fold', async () => {
+  const { page } = await atEasel();
+  await page.click('#brush-all');
+  for (const [name, value, sentence] of [
+    ['context', '9', /^“Context around the mask” must be from 0\.5 to 8\.$/],
+    ['grow', '-1', /^“Grow the mask” must be from 0 to 4096\.$/],
+    ['feather', '4097', /^“Feather its edge” must be from 0 to 4096\.$/],
+  ]) {
+    await page.evaluate(
+      ([name, value]) => {
+        document.getElementById('brush-more').open = false;
+        document.getElementById(`brush-${name}`).value = value;
+      },
+      [name, value],
+    );
+    assert.match((await make(page, 'a blue square')).trouble, sentence);
+    assert.equal(await page.evaluate(() => document.activeElement.id), `brush-${name}`);
+    assert.ok(await page.isVisible(`#brush-${name}`));
+    await page.fill(`#brush-${name}`, '');
+  }
+  assert.match((await make(page, 'a blue square')).status, /^Done/, 'empty is as usual');
   await page.context().close();
 });
 
@@ -325,6 +368,7 @@ test('several are painted at once, one of them again and saved, and its file say
   assert.deepEqual(settings.inpaint, {
     resampling: { jump: 4, repeats: 3 },
     strength: 1,
+    context: 1,
     blend: { grow: null, feather: null, match_colour: true },
   });
 
@@ -403,6 +447,9 @@ test('the program says what it cannot paint', async () => {
       short: { ...whole, mask: new Uint8Array(199) },
       large: { image: new ImageData(4097, 1), mask: new Uint8Array(4097).fill(255) },
       preset: { ...whole, preset: 'hasty' },
+      context: { ...whole, context: 9 },
+      grow: { ...whole, grow: -1 },
+      feather: { ...whole, feather: 5000 },
       good: { ...whole, strength: 0.5 },
       white: { ...whole, mask: new ImageData(new Uint8ClampedArray(800).fill(255), 20, 10) },
     })) {
@@ -418,21 +465,11 @@ test('the program says what it cannot paint', async () => {
     short: refused('The mask has 199 bytes; one for a picture of 20 x 10 has one a pixel.'),
     large: refused('The picture has 4097 x 1 pixels; a picture to paint in has from 1 to 4096 a side.'),
     preset: refused('No preset is called "hasty"; there are quick, balanced, thorough.'),
+    context: refused('Context is 9; it must be from 0.5 to 8.'),
+    grow: refused('Grow is -1; it must be from 0 to 4096.'),
+    feather: refused('Feather is 5000; it must be from 0 to 4096.'),
     good: [20, 10, 0.5],
     white: [20, 10, 1],
   });
   await page.context().close();
 });
-
-for (const [width, height] of [[360, 740], [1200, 900]]) {
-  for (const colorScheme of ['light', 'dark']) {
-    test(`the brush fits ${width} pixels, ${colorScheme}`, async () => {
-      const { page } = await atEasel({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' });
-      await drag(page, [0.2, 0.3], [0.7, 0.4]);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(over <= 0, `${over} pixels too wide`);
-      if (shots) await page.screenshot({ path: join(shots, `brush-${width}-${colorScheme}.png`), fullPage: true });
-      await page.context().close();
-    });
-  }
-}

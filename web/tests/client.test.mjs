@@ -328,7 +328,8 @@ test('what is to be painted goes to every worker, and again after a lost device,
     return script(data);
   };
   scripts = [listening(dying('cpu')), listening(good('cpu'))];
-  const paint = { image: image(2, 1, 9), mask: image(2, 1, 255), preset: 'balanced', strength: 0.5 };
+  const how = { preset: 'balanced', strength: 0.5, context: 2, grow: 0, feather: 1.5 };
+  const paint = { image: image(2, 1, 9), mask: image(2, 1, 255), ...how };
   const run = client().generate({ prompt: 'a', count: 2, paint });
   // Too late to change anything.
   paint.image.data.fill(0);
@@ -336,7 +337,7 @@ test('what is to be painted goes to every worker, and again after a lost device,
   assert.equal((await run.promise).ok, true);
   assert.ok(heard.length >= 3, `${heard.length} runs`);
   for (const { request, paint } of heard) {
-    assert.deepEqual(request.paint, { preset: 'balanced', strength: 0.5 });
+    assert.deepEqual(request.paint, how);
     assert.deepEqual(paint, { rgba: new Uint8Array(8).fill(9), mask: new Uint8Array(2).fill(255), width: 2, height: 1 });
   }
 });
@@ -360,6 +361,9 @@ test('what cannot be painted is told without a worker', async () => {
     [{ ...whole, preset: 1 }, /preset/],
     [{ ...whole, strength: 0 }, /strength/],
     [{ ...whole, strength: '1/2' }, /strength/],
+    [{ ...whole, context: '2' }, /"paint\.context" must be a number/],
+    [{ ...whole, grow: NaN }, /"paint\.grow" must be a number/],
+    [{ ...whole, feather: Infinity }, /"paint\.feather" must be a number/],
   ]) {
     const result = await client().generate({ prompt: 'a', paint }).promise;
     assert.equal(result.reason, 'unsupported_option');

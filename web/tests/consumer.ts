@@ -96,7 +96,8 @@ if (!result.ok) throw new Error(result.message);
 const made: Generated = result;
 
 const image: ImageData = made.images[0];
-const paint: Paint = { image, mask: new Uint8Array(image.width * image.height).fill(255), preset: 'balanced', strength: 0.5 };
+const mask = new Uint8Array(image.width * image.height).fill(255);
+const paint: Paint = { image, mask, preset: 'balanced', strength: 0.5, context: 2, grow: 0, feather: 1.5 };
 const painted = await client.generate({ prompt: 'a blue star', paint: { ...paint, mask: image } }).promise;
 const origin: Origin = { prompt: params.prompt, seed: String(params.seed), settings: made.settings, model: model.hash };
 const file = await client.png(image, origin);
@@ -117,6 +118,8 @@ client.generate({ prompt: 'a', colour: 'red' });
 client.generate({ prompt: 'a' }, undefined, { busyPolicy: 'queue' });
 // @ts-expect-error There is no such preset.
 client.generate({ prompt: 'a', paint: { image, mask: image, preset: 'hasty' } });
+// @ts-expect-error A width is a number.
+client.generate({ prompt: 'a', paint: { image, mask: image, feather: '2px' } });
 // @ts-expect-error It may have failed.
 console.log((await promise).images);
 // @ts-expect-error What is loaded is the client's to say.

@@ -4,11 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { open, outcome, pixels, ready, remembered } from './browser.mjs';
+import { button, open, outcome, pixels, ready, remembered } from './browser.mjs';
 import { browser, server } from './faulty.mjs';
 import { carried, decoded, drop, saved, shown } from './files.mjs';
 
-const button = (page, name) => page.getByRole('button', { name, exact: true });
 const text = (page, name) => page.getByRole('textbox', { name, exact: true });
 const number = (page, name) => page.getByRole('spinbutton', { name, exact: true });
 const list = (page, name) => page.getByRole('combobox', { name, exact: true });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { make, open, outcome, ready } from './browser.mjs';
-import { browser, dist, heal, listen, trouble, visit, workers, works } from './faulty.mjs';
+import { browser, dist, heal, listen, server, trouble, visit, workers, works } from './faulty.mjs';
 import * as injections from './injections.mjs';
 import { serve } from './server.mjs';
 
@@ -63,6 +63,29 @@ for (const [name, [injected, why]] of Object.entries(NO_GPU)) {
     await works(page);
   });
 }
+
+/** What a page is told that asks what its browser offers, where `injected` comes before everything else. */
+async function detected(injected) {
+  const page = await open(browser, 'about:blank', { serviceWorkers: 'block' });
+  await page.addInitScript({ content: injected });
+  await page.goto(`${server.url}?device=cpu`);
+  const offered = await page.evaluate(async () => {
+    const source = document.querySelector('script[type=module]').src;
+    const { FirefallClient } = await import(new URL('firefall/index.js', source));
+    return FirefallClient.detect();
+  });
+  await page.context().close();
+  return offered;
+}
+
+test('W1, W2 what a browser offers is told in time, also where its driver never answers', { timeout: 120_000 }, async () => {
+  heal();
+  const whole = await detected('');
+  assert.deepEqual([whole.webgpu, whole.wasm], [true, true]);
+  for (const injected of [without.gpu, without.adapter, without.answer]) {
+    assert.deepEqual(await detected(injected), { webgpu: false, shaderF16: false, wasm: true }, injected);
+  }
+});
 
 test('W3 a graphics card is taken without being asked for', async () => {
   const page = await visit({ injected: passing(), path: '' });

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { make, open, outcome, ready, until } from './browser.mjs';
 import { browser, dist, heal, server, trouble, visit, workers, works } from './faulty.mjs';
 import { without } from './injections.mjs';
-import { serve } from './server.mjs';
+import { asNext, newer, serve, versionOf, NEXT } from './server.mjs';
 
 const chunk = (file) => /\/model\/[0-9a-f]{64}\.bin$/.test(file);
 
@@ -246,7 +246,7 @@ test('W17 a page that is older than its host by now says so', async () => {
   const fault = async (file, response, body, request) => {
     if (file.endsWith('/worker.js')) return response.writeHead(404).end(), true;
     if (!request.url.endsWith('?version')) return false;
-    response.writeHead(200, { 'content-type': 'text/html' }).end(String(body).replaceAll(/v-[0-9a-f]{12}/g, 'v-ffffffffffff'));
+    response.writeHead(200, { 'content-type': 'text/html' }).end(asNext(body));
     return true;
   };
   const page = await visit({ fault });
@@ -260,22 +260,10 @@ test('W18 a new version takes the place of the one that was kept', async () => {
   const page = await open(browser, `${server.url}?device=cpu`);
   await ready(page);
   await page.evaluate(() => navigator.serviceWorker.ready);
-  const old = /v-[0-9a-f]{12}/.exec(await page.content())[0];
-  const next = 'v-ffffffffffff';
-  server.fault = async (file, response, body) => {
-    if (file.includes(next)) {
-      const types = { wasm: 'application/wasm', css: 'text/css', svg: 'image/svg+xml' };
-      response.writeHead(200, { 'content-type': types[file.split('.').pop()] ?? 'text/javascript' });
-      response.end(await readFile(dist + file.replace(next, old)));
-      return true;
-    }
-    if (!['/', '/sw.js'].includes(file)) return false;
-    response.writeHead(200, { 'content-type': file === '/' ? 'text/html' : 'text/javascript' });
-    response.end(String(body).replaceAll(old, next));
-    return true;
-  };
+  const old = await versionOf(page);
+  server.fault = newer(dist, old);
   await page.reload();
-  assert.ok((await page.content()).includes(next));
+  assert.equal(await versionOf(page), NEXT);
   await ready(page);
   await until(() => page.evaluate(async (old) => !(await caches.keys()).includes(old), old));
   await works(page);

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { button } from './browser.mjs';
+
 const exec = promisify(execFile);
 const scratch = await mkdtemp(join(tmpdir(), 'firefall-'));
 
@@ -17,7 +19,7 @@ export async function shown(file) {
 
 /** A file that the page saves; its name on the page comes after the last dash. */
 export async function saved(page) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save PNG' }).click()]);
+  const [download] = await Promise.all([page.waitForEvent('download'), button(page, 'Save PNG').click()]);
   const file = join(scratch, `${Math.random()}-${download.suggestedFilename()}`);
   await download.saveAs(file);
   return file;

@@ -1,18 +1,16 @@
 // The built folder below a path of its host, as project pages and intranets have it, and beside another one.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { launch, make, open, outcome, pixels, ready, until } from './browser.mjs';
-import { serve } from './server.mjs';
+import { button, launch, make, open, outcome, pixels, ready, until } from './browser.mjs';
+import { newer, serve, versionOf, NEXT } from './server.mjs';
 
 const { FIREFALL_DIST: dist } = process.env;
 const DEEP = '/some/deep/path/';
-/** A version that the folder does not have. */
-const NEXT = 'v-ffffffffffff';
 
 let server;
 let browser;
@@ -87,7 +85,7 @@ test('below a path a link leads back to it, and to the picture', async () => {
   const page = await visit(DEEP);
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const picture = await circle(page);
-  await page.getByRole('button', { name: 'Copy link' }).click();
+  await button(page, 'Copy link').click();
   await page.waitForFunction(() => /link is copied/.test(document.getElementById('status').textContent));
   const link = await page.evaluate(() => navigator.clipboard.readText());
   assert.ok(link.startsWith(`${at(DEEP)}?device=cpu#v=1&prompt=a%20red%20circle&seed=7`), link);
@@ -101,22 +99,6 @@ test('below a path a link leads back to it, and to the picture', async () => {
   await other.context().close();
 });
 
-const TYPES = { css: 'text/css', svg: 'image/svg+xml', wasm: 'application/wasm' };
-
-/** The same files in `folder` as those of version NEXT. */
-const newer = (folder, old) => async (path, response, body) => {
-  if (!path.startsWith(folder)) return false;
-  const inside = path.slice(folder.length);
-  const answer = (type, content) => response.writeHead(200, { 'content-type': type }).end(content);
-  if (inside.startsWith(NEXT)) {
-    answer(TYPES[inside.split('.').pop()] ?? 'text/javascript', await readFile(join(dist, inside.replace(NEXT, old))));
-    return true;
-  }
-  if (!['', 'sw.js'].includes(inside)) return false;
-  answer(inside === '' ? 'text/html' : 'text/javascript', String(body).replaceAll(old, NEXT));
-  return true;
-};
-
 test('a new version in one folder takes the place of its old one, and leaves the other folder of the host alone', async () => {
   const page = await visit(DEEP);
   await installed(page);
@@ -124,15 +106,15 @@ test('a new version in one folder takes the place of its old one, and leaves the
   await other.goto(`${at('/other/')}?device=cpu`);
   await ready(other);
   await installed(other);
-  const old = /v-[0-9a-f]{12}/.exec(await other.content())[0];
+  const old = await versionOf(other);
   const keeps = (folder, version) =>
     other.evaluate(async (file) => Boolean(await caches.match(file)), `${at(folder)}${version}/main.js`);
   assert.deepEqual([await keeps(DEEP, old), await keeps('/other/', old)], [true, true]);
 
-  server.fault = newer('/other/', old);
+  server.fault = newer(dist, old, '/other/');
   await other.reload();
   await ready(other);
-  assert.ok((await other.content()).includes(NEXT));
+  assert.equal(await versionOf(other), NEXT);
   await until(() => keeps('/other/', NEXT));
   await until(async () => !(await keeps('/other/', old)));
   server.fault = null;

@@ -1,7 +1,7 @@
 // Faults of a browser, of its graphics driver and of a worker, as code that runs in the worker before anything else.
 
 /** A call of `work`, as text; it sees its arguments and what a worker has. */
-export const code = (work, ...args) => `(${work})(...${JSON.stringify(args)});`;
+const code = (work, ...args) => `(${work})(...${JSON.stringify(args)});`;
 
 /** A wait of so many milliseconds is over soon: that of the worker for a driver, as nobody else waits just so long. */
 const hurried = (wait) =>
@@ -97,15 +97,17 @@ export const late =
     };
   });
 
-/** Once the worker has told `count` events of `phase`, `work` is done with the device that was opened last, if one was. */
-const after = (work, phase, count = 1) => `${watched}(${(work, phase, count) => {
+/** Once the worker has told the first event of `phase`, `work` is done with the device that was opened last, if one was. */
+const after = (work, phase) => `${watched}(${(work, phase) => {
   const post = globalThis.postMessage;
-  let told = 0;
+  let told = false;
   globalThis.postMessage = (data, transfer) => {
     post(data, transfer ?? []);
-    if (data.event?.phase === phase && ++told === count && globalThis.opened) work(globalThis.opened);
+    if (told || data.event?.phase !== phase) return;
+    told = true;
+    if (globalThis.opened) work(globalThis.opened);
   };
-}})(${work}, ${JSON.stringify(phase)}, ${count});`;
+}})(${work}, ${JSON.stringify(phase)});`;
 
 /** The device is destroyed after the first event of `phase`, as by a driver that starts anew. */
 export const loses = (phase) => after((device) => device.destroy(), phase);

@@ -1,12 +1,14 @@
 // How the page looks, measured: on a phone and on a screen, in light and dark, at rest, at work, with pictures and with a brush.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { open, outcome, ready, remembered } from './browser.mjs';
+import { button, open, outcome, ready, remembered } from './browser.mjs';
 import { browser, server } from './faulty.mjs';
 
-const button = (page, name) => page.getByRole('button', { name, exact: true });
+/** Where screenshots go, if they are wanted. */
+const { FIREFALL_SHOTS: shots } = process.env;
 
 /** Puts into the page what the measurements below share. */
 const lookAt = (page) =>
@@ -126,8 +128,9 @@ async function lost(page) {
   return [...faults, ...missed];
 }
 
-/** Nothing is amiss with the page as it is now. */
-async function fits(page, when) {
+/** Nothing is amiss with the page as it is now, in `look`, a width and a colour scheme. */
+async function fits(page, look, when) {
+  if (shots) await page.screenshot({ path: join(shots, `${look} ${when}.png`), fullPage: true });
   assert.deepEqual(await crowded(page), [], when);
   assert.deepEqual(await faint(page), [], when);
 }
@@ -136,20 +139,21 @@ for (const [width, height] of [[360, 740], [1200, 900]]) {
   for (const colorScheme of ['light', 'dark']) {
     test(`nothing overlaps, is faint, small or out of reach at ${width} pixels, ${colorScheme}`, async () => {
       const page = await open(browser, `${server.url}?device=cpu`, { viewport: { width, height }, colorScheme });
+      const look = `${width}-${colorScheme}`;
       await ready(page);
       await lookAt(page);
-      await fits(page, 'at first');
+      await fits(page, look, 'at first');
       await page.getByText('Settings', { exact: true }).click();
       await button(page, 'Make it').click();
       await page.getByRole('alert').waitFor();
-      await fits(page, 'with a sentence of what is wrong');
+      await fits(page, look, 'with a sentence of what is wrong');
 
       const steps = page.getByRole('spinbutton', { name: 'Steps' });
       for (const field of await steps.all()) await field.fill('1000');
       await page.fill('#prompt', 'a red circle above a blue star');
       await button(page, 'Make it').click();
       await page.waitForFunction(() => /step [1-9]/.test(document.getElementById('status').textContent));
-      await fits(page, 'at work');
+      await fits(page, look, 'at work');
       await button(page, 'Stop').click();
       await outcome(page);
 
@@ -158,12 +162,13 @@ for (const [width, height] of [[360, 740], [1200, 900]]) {
       await button(page, 'Make it').click();
       assert.match((await outcome(page)).status, /^Done/);
       await remembered(page, 4);
-      await fits(page, 'with four pictures');
+      await fits(page, look, 'with four pictures');
       assert.deepEqual(await lost(page), []);
 
       await button(page, 'Paint over a part').click();
       await button(page, 'Paint everything').click();
-      await fits(page, 'with the brush');
+      await page.getByText('More', { exact: true }).click();
+      await fits(page, look, 'with the brush');
       assert.deepEqual(await lost(page), []);
       await page.context().close();
     });

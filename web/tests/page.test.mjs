@@ -15,7 +15,7 @@ import { serve } from './server.mjs';
 const exec = promisify(execFile);
 /** The folder to serve, its model and the program beside it, from `cargo xtask test`. */
 const { FIREFALL_DIST: dist, FIREFALL_MODEL: model, FIREFALL: firefall } = process.env;
-/** Where screenshots go, if they are wanted. */
+/** Where screenshots go, if they are wanted; those of the whole page are made by layout.test.mjs. */
 const shots = process.env.FIREFALL_SHOTS;
 
 /** The shipped model and the page with it. */
@@ -337,17 +337,6 @@ test('two tabs may load at once', async () => {
   await context.close();
 });
 
-test('the page never waits while it generates', async () => {
-  const page = await visit('?device=cpu');
-  await page.evaluate(() => {
-    window.long = [];
-    new PerformanceObserver((list) => window.long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
-  });
-  assert.match((await make(page, 'a red circle')).status, /^Done/);
-  assert.deepEqual(await page.evaluate(() => window.long), []);
-  await page.context().close();
-});
-
 test('keyboard alone is enough', async () => {
   const page = await visit('?device=cpu');
   await page.keyboard.type('a red circle');
@@ -367,21 +356,6 @@ test('keyboard alone is enough', async () => {
   assert.deepEqual(unnamed, []);
   await page.context().close();
 });
-
-for (const [width, height] of [[360, 740], [1200, 900]]) {
-  for (const colorScheme of ['light', 'dark']) {
-    test(`it fits ${width} pixels, ${colorScheme}`, async () => {
-      const page = await visit('?device=cpu', { viewport: { width, height }, colorScheme, reducedMotion: 'reduce' });
-      await page.click('#settings summary');
-      await page.fill('#count', '4');
-      assert.match((await make(page, 'a red star on a blue background')).status, /^Done/);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(over <= 0, `${over} pixels too wide`);
-      if (shots) await page.screenshot({ path: join(shots, `${width}-${colorScheme}.png`), fullPage: true });
-      await page.context().close();
-    });
-  }
-}
 
 /** A prompt and a seed of which the command line makes what the prompt says; weights are not right every time. */
 async function readable(model) {

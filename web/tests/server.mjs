@@ -15,6 +15,28 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
+/** A version that the folder does not have. */
+export const NEXT = 'v-ffffffffffff';
+const VERSIONS = /v-[0-9a-f]{12}/g;
+
+/** The version that a page is of. */
+export const versionOf = async (page) => (await page.content()).match(VERSIONS)[0];
+
+/** A text of the folder with every version in it as NEXT. */
+export const asNext = (body) => String(body).replaceAll(VERSIONS, NEXT);
+
+/** A fault: what the host has at `start`, the files of `folder` in version `old`, is of version NEXT by now. */
+export const newer = (folder, old, start = '/') => async (path, response, body) => {
+  if (!path.startsWith(start)) return false;
+  const inside = path.slice(start.length);
+  const answer = (name, content) => response.writeHead(200, { 'content-type': TYPES[extname(name)] }).end(content);
+  const isNext = inside.startsWith(NEXT);
+  if (isNext) answer(inside, await readFile(join(folder, inside.replace(NEXT, old))));
+  else if (['', 'sw.js'].includes(inside)) answer(inside || 'index.html', asNext(body));
+  else return false;
+  return true;
+};
+
 /**
  * A server on a free port. `server.fault = async (path, response, body) => boolean` may answer in its stead and says
  * whether it did; `server.log` has the path of every request. `mounts` are further folders by the start of their paths,

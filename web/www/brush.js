@@ -12,8 +12,13 @@ const THINNEST = 2;
 const HALF = 128;
 /** The button of a pen's other end. */
 const PEN_ERASER = 5;
+/** What else can be said of painting, each in a field of its name; where that is empty, it is as usual. */
+const MORE = ['context', 'grow', 'feather'];
 /** What can be undone: so many steps, of so many bytes together. */
 const [MOST_STEPS, MOST_BYTES] = [100, 64 << 20];
+
+/** What is said of a field whose number is none, or beyond its range; its name ends before the comma. */
+const outside = ({ labels: [label], min, max }) => `“${label.textContent.split(',')[0].trim()}” must be from ${min} to ${max}.`;
 
 export class Brush {
   #panel = at('brush');
@@ -74,11 +79,18 @@ export class Brush {
     this.#panel.hidden = !visible;
   }
 
-  /** What is to be painted; `problem` is a sentence of why nothing is. */
+  /** What is to be painted; `problem` is a sentence of why nothing is, `field` the one that it is about. */
   wish() {
     const mask = this.#alpha();
     if (!mask.some((alpha) => alpha >= HALF)) return { problem: 'The mask is empty; paint over what should change.' };
-    return { image: this.#image, mask, preset: at('brush-care').value, strength: this.#strength };
+    const wish = { image: this.#image, mask, preset: at('brush-care').value, strength: this.#strength };
+    for (const name of MORE) {
+      const field = at(`brush-${name}`);
+      const { badInput, rangeUnderflow, rangeOverflow } = field.validity;
+      if (badInput || rangeUnderflow || rangeOverflow) return { problem: outside(field), field };
+      if (field.value !== '') wish[name] = field.valueAsNumber;
+    }
+    return wish;
   }
 
   get #erasing() {

@@ -138,7 +138,7 @@ async function generate(paint = brush.on ? brush.wish() : undefined) {
   const { problem, field } = paint?.problem ? paint : wish;
   if (problem) {
     status.fail(problem);
-    if (field) settings.point(field);
+    if (field) point(field);
     return;
   }
   status.begin();
@@ -172,6 +172,12 @@ async function generate(paint = brush.on ? brush.wish() : undefined) {
   arrange();
   status.done(result.timeMs, wish);
   await history.add({ ...shown, paint: undefined }, result.images);
+}
+
+/** Leads to a field that says nothing of use, which may be in a closed fold. */
+function point(field) {
+  field.closest('details').open = true;
+  field.focus();
 }
 
 function paramsOf({ prompt, negative, seed, count, stages, stopAfter, paint }) {

@@ -59,12 +59,6 @@ export class Settings {
   }
   #used = null;
 
-  /** Leads to a field that says nothing of use, which may be in the closed fold. */
-  point(field) {
-    at('settings').open = true;
-    field.focus();
-  }
-
   restore(wish) {
     if (wish.seed === null) this.freshSeed();
     else {

@@ -1,10 +1,14 @@
-//! How often the shipped model is right, by steps, time and guidance of its base.
+//! How often the shipped model is right, by steps, time and guidance of its base, and by what it had been trained on.
+
+mod history;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde_json::{Value, json};
 
@@ -17,6 +21,11 @@ const PUBLISHED: usize = 25;
 const CATEGORIES: &str = "single,size,position,pair,counting";
 const STEPS: [u64; 7] = [4, 6, 9, 12, 18, 27, 40];
 const SCALES: [f64; 6] = [1.0, 1.25, 1.5, 2.0, 3.0, 5.0];
+
+/// A part of a picture that is drawn.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Axes on it, of numbers.
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// One setting of the base and what came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +55,15 @@ impl Point {
         [-1.0, 1.0].map(|side| (centre + side * reach) / (1.0 + z * z / n))
     }
 
-    fn read(json: &Value) -> Option<Self> {
-        let [right, pictures] = [json["right"].as_u64()?, json["pictures"].as_u64()?];
-        let seconds = json["seconds"].as_f64()? * pictures as f64;
-        Some(Self {
-            steps: json["steps"].as_u64()?,
-            cond_scale: json["cond_scale"].as_f64()?,
-            right,
+    fn read(json: &Value) -> Result<Self> {
+        let number = |key: &str| json[key].as_f64().with_context(|| format!("{key} is no number"));
+        let pictures = count(json, "pictures")?;
+        Ok(Self {
+            steps: count(json, "steps")?,
+            cond_scale: number("cond_scale")?,
+            right: count(json, "right")?,
             pictures,
-            seconds,
+            seconds: number("seconds")? * pictures as f64,
         })
     }
 
@@ -66,16 +75,31 @@ impl Point {
     }
 }
 
-/// Draws `assets/curves.svg` from `assets/curves.json`.
+/// A file of JSON.
+fn load(path: &Path) -> Result<Value> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+fn count(json: &Value, key: &str) -> Result<u64> {
+    json[key].as_u64().with_context(|| format!("{key} is no whole number"))
+}
+
+/// A list, each entry of which must be readable.
+fn entries<T>(json: &Value, read: impl Fn(&Value) -> Result<T>) -> Result<Vec<T>> {
+    let list = json.as_array().context("not a list")?;
+    let entry = |(index, json): (usize, &Value)| read(json).with_context(|| format!("entry {}", index + 1));
+    list.iter().enumerate().map(entry).collect()
+}
+
+/// Draws `assets/curves.svg` from `assets/curves.json`, and the same of `assets/history.json`.
 pub(crate) fn draw(root: &Path) -> Result<()> {
     let path = root.join("assets/curves.json");
-    let report: Value = serde_json::from_slice(&fs::read(&path)?)?;
-    let list = |key: &str| -> Result<Vec<Point>> {
-        let points = report[key].as_array().map(|points| points.iter().map(Point::read).collect::<Option<_>>());
-        points.flatten().with_context(|| format!("{}: {key} is no list of points", path.display()))
-    };
+    let report = load(&path)?;
+    let list = |key: &str| entries(&report[key], Point::read).with_context(|| format!("{}: {key}", path.display()));
     let svg = plot(&list("by_steps")?, &list("by_cond_scale")?)?;
-    fs::write(root.join("assets/curves.svg"), svg).context("cannot write assets/curves.svg")
+    fs::write(root.join("assets/curves.svg"), svg).context("cannot write assets/curves.svg")?;
+    history::draw(root)
 }
 
 /// Measures every setting, prints two tables of Markdown, writes `assets/curves.json` and draws it.
@@ -102,7 +126,7 @@ pub(crate) fn run(root: &Path, prompts: usize) -> Result<()> {
 /// Steps and guidance of the shipped model's base.
 fn defaults(root: &Path) -> Result<[f64; 2]> {
     let path = root.join("assets/model/model.json");
-    let model: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let model = load(&path)?;
     let sampling = &model["stages"][0]["sampling"];
     let number = |key: &str| sampling[key].as_f64().with_context(|| format!("{}: no {key}", path.display()));
     Ok([number("steps")?, number("cond_scale")?])
@@ -115,11 +139,14 @@ fn measure(root: &Path, firefall: &Path, prompts: usize, [steps, cond_scale]: [f
     eval.args(["--skip", &PUBLISHED.to_string(), "--prompts", &prompts.to_string()]);
     eval.args(["--steps", &format!("{steps},8"), "--cond-scale", &cond_scale.to_string()]);
     run_program(eval.arg("--json").arg(&file).arg("--model").arg(root.join("assets/model")))?;
-    let report: Value = serde_json::from_slice(&fs::read(&file)?)?;
-    let rows = report["rows"].as_array().context("an evaluation without rows")?;
-    let sum = |key: &str| rows.iter().filter_map(|row| row[key].as_f64()).sum::<f64>();
-    let [right, pictures] = ["right", "pictures"].map(|key| sum(key) as u64);
-    Ok(Point { steps: steps as u64, cond_scale, right, pictures, seconds: sum("seconds") })
+    let report = load(&file)?;
+    let rows = report["rows"].as_array().with_context(|| format!("{} has no rows", file.display()))?;
+    let sum = |key: &str| {
+        let sum = rows.iter().map(|row| row[key].as_f64()).sum::<Option<f64>>();
+        sum.with_context(|| format!("{}: a row without {key}", file.display()))
+    };
+    let (right, pictures) = (sum("right")? as u64, sum("pictures")? as u64);
+    Ok(Point { steps: steps as u64, cond_scale, right, pictures, seconds: sum("seconds")? })
 }
 
 fn table(name: &str, points: &[Point]) -> String {
@@ -147,27 +174,30 @@ fn plot(by_steps: &[Point], by_scale: &[Point]) -> Result<String> {
     Ok(svg)
 }
 
-fn panel(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    what: &str,
-    points: &[Point],
-    x: impl Fn(&Point) -> f64,
-) -> Result<()> {
-    let most = points.iter().map(&x).fold(0.0, f64::max);
+/// Axes from 0 to the most of each, under the names of what is on them.
+fn axes<'a>(area: &Area<'a>, [x, y]: [&str; 2], [most_x, most_y]: [f64; 2]) -> Result<Chart<'a>> {
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(46)
-        .build_cartesian_2d(0.0..most * 1.05, 0.0..1.0)?;
-    let line = RGBColor(0xb0, 0x3a, 0x2e);
+        .build_cartesian_2d(0.0..most_x, 0.0..most_y)?;
+    let label = |number: &f64| format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
     chart
         .configure_mesh()
         .max_light_lines(0)
-        .x_desc(what)
-        .y_desc("pictures that are right")
-        .x_label_formatter(&|x| format!("{x:.2}").trim_end_matches('0').trim_end_matches('.').to_owned())
+        .x_desc(x)
+        .y_desc(y)
+        .x_label_formatter(&label)
+        .y_label_formatter(&label)
         .label_style(("sans-serif", 13))
         .draw()?;
+    Ok(chart)
+}
+
+fn panel(area: &Area<'_>, what: &str, points: &[Point], x: impl Fn(&Point) -> f64) -> Result<()> {
+    let most = points.iter().map(&x).fold(0.0, f64::max);
+    let mut chart = axes(area, [what, "pictures that are right"], [most * 1.05, 1.0])?;
+    let line = RGBColor(0xb0, 0x3a, 0x2e);
     chart.draw_series(LineSeries::new(points.iter().map(|point| (x(point), point.rate())), line.stroke_width(2)))?;
     chart.draw_series(points.iter().map(|point| {
         let [low, high] = point.interval();
@@ -178,7 +208,9 @@ fn panel(
 
 #[cfg(test)]
 mod tests {
-    use super::{Point, plot, table};
+    use serde_json::{Value, json};
+
+    use super::{Point, entries, plot, table};
 
     fn point(steps: u64, right: u64) -> Point {
         Point { steps, cond_scale: 1.5, right, pictures: 100, seconds: 50.0 }
@@ -202,6 +234,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        assert_eq!(Point::read(&point(18, 84).json()), Some(point(18, 84)));
+        let points = [point(18, 84), point(4, 10)];
+        let mut json: Vec<Value> = points.iter().map(Point::json).collect();
+        assert_eq!(entries(&json!(json), Point::read).unwrap(), points);
+        json[1]["seconds"] = json!("long");
+        let error = format!("{:#}", entries(&json!(json), Point::read).unwrap_err());
+        assert_eq!(error, "entry 2: seconds is no number");
     }
 }

@@ -27,7 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass, the cheapest first: format, tidy, clippy, wasm32, tests, the window, the page
+    /// Everything a change must pass, the cheapest first: format, tidy, clippy, wasm32, tests, the window, the ops in a
+    /// browser, the page
     Test,
     /// The rules of the house that text can show
     Tidy,
@@ -45,7 +46,8 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// How often the shipped model is right by steps, time and guidance of its base: assets/curves.json and curves.svg
+    /// How often the shipped model is right by steps, time and guidance of its base: assets/curves.json and curves.svg;
+    /// and by the pictures that it had been trained on, which stand in assets/history.json: history.svg
     Curves {
         /// Prompts of each category, none of them among those of the published table
         #[arg(long, value_name = "N", default_value_t = 35)]
@@ -56,6 +58,8 @@ enum Task {
     },
     /// The desktop app's window, on a display of its own
     Window,
+    /// The ops in Chromium against their plain formulas, on the CPU and on WebGPU
+    Parity,
     /// The web demo: build it and serve it here, or write it to web/dist
     Web(web::WebArgs),
 }
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Task::Curves { draw: true, .. } => curves::draw(&root),
         Task::Curves { prompts, .. } => curves::run(&root, prompts),
         Task::Window => window::test(&root),
+        Task::Parity => web::parity(&root),
         Task::Web(args) => web::run(&root, &args),
     });
     match result {

@@ -30,6 +30,7 @@ pub(crate) fn gate(root: &Path) -> Result<()> {
         run(cargo(root).args(["test", "--release"]).args(members))?;
     }
     window::test(root)?;
+    web::parity(root)?;
     web::test(root)
 }
 
@@ -45,13 +46,14 @@ fn lints(root: &Path) -> &'static [&'static str] {
     if version.is_ok_and(|version| version.contains(COMPILER)) { &["--", "-D", "warnings"] } else { &[] }
 }
 
-/// The program of the page keeps the lints, compiled for what it is shipped for. In a target folder of its own: its
-/// features are fewer, and would otherwise make the next build start over.
+/// The program of the page keeps the lints, compiled for what it is shipped for, and so do the tests of the ops there. In a
+/// target folder of its own: their features are fewer, and would otherwise make the next build start over.
 fn wasm(root: &Path) -> Result<()> {
     wasm_target(root)?;
     let target = target_dir(root).join("wasm-check");
     let mut clippy = cargo(root);
-    clippy.args(["clippy", "--release", "--target", WASM, "-p", "firefall-web", "--target-dir"]).arg(target);
+    clippy.args(["clippy", "--release", "--target", WASM, "-p", "firefall-web", "-p", "firefall-shaders"]);
+    clippy.args(["--lib", "--example", "browser", "--target-dir"]).arg(target);
     run(clippy.args(lints(root)).env("RUSTFLAGS", web::FEATURES))
 }
 

@@ -146,11 +146,17 @@ def train(task, batch, weights):
     return params, step, lambda loss: loss
 
 
-def block(task, batch, weights):
-    """Norm, SiLU and convolution of imagen-pytorch; with the gradients of all, where it is trained."""
+def block_of(batch):
+    """Norm, SiLU and convolution of imagen-pytorch."""
     net = Block(*batch["weight"].shape[:2])
     named = {"norm.gamma": "gamma", "project.weight": "weight", "project.bias": "bias"}
     net.load_state_dict({key: batch[name] for key, name in named.items()})
+    return net
+
+
+def block(task, batch, weights):
+    """A block; with the gradients of all, where it is trained."""
+    net = block_of(batch)
     params = list(net.parameters())
     if not task["training"]:
         def forward():

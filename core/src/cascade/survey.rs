@@ -36,8 +36,18 @@ impl Survey {
         let stages = (1..=config.stages.len()).map(stage_file);
         let mut parameters = 0u64;
         for file in std::iter::once(TEXT_FILE.to_owned()).chain(stages) {
-            parameters = parameters.saturating_add(numbers(&file, &beginning(&file, 8 + MAX_HEADER)?)?);
+            let header = to_header(|most| beginning(&file, most))?;
+            parameters = parameters.saturating_add(numbers(&file, &header)?);
         }
         Ok(Self { config, parameters, words })
+    }
+}
+
+/// A weight file up to the end of its header: its first eight bytes say how long that is, and no more is read than may be.
+fn to_header(beginning: impl Fn(u64) -> Result<Vec<u8>, ModelError>) -> Result<Vec<u8>, ModelError> {
+    let first = beginning(8)?;
+    match first.first_chunk::<8>() {
+        Some(length) => beginning(8 + u64::from_le_bytes(*length).min(MAX_HEADER)),
+        None => Ok(first),
     }
 }

@@ -5,7 +5,7 @@ use crate::image::mask::{Bounds, Mask};
 
 /// How much the model sees beside what is painted unless said otherwise: as much again as that is long.
 pub const CONTEXT: f64 = 1.0;
-/// The least and the most of it. With less, a soft edge would not fit in; with more, the model sees hardly anything of what
+/// The least and the most of it. With less, the model sees hardly anything to go by; with more, the model sees hardly anything of what
 /// it paints.
 pub const CONTEXTS: [f64; 2] = [0.5, 8.0];
 

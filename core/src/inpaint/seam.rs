@@ -30,11 +30,7 @@ pub fn seam_ratio(picture: &Picture, weights: &Mask) -> f64 {
 }
 
 fn ring(weights: &Mask) -> Mask {
-    let of = |inside: fn(u8) -> bool| {
-        let alpha = weights.alpha.iter().map(|v| if inside(*v) { 255 } else { 0 }).collect();
-        Mask { alpha, ..*weights }
-    };
-    let (outer, inner) = (of(|v| v > 0).grown(2.0), of(|v| v == 255).shrunk(2.0));
+    let (outer, inner) = (weights.hardened(1).grown(2.0), weights.hardened(255).shrunk(2.0));
     let alpha = outer.alpha.iter().zip(&inner.alpha).map(|(o, i)| o & !i).collect();
     Mask { alpha, ..outer }
 }

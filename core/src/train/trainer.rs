@@ -201,7 +201,10 @@ impl Trainer {
         });
         let lowres = batch.lowres.as_ref().map(|small| {
             let image = maps(&small.image);
-            let image = change.map_or_else(|| image.clone(), |change| image.clone() + Tensor::from_inner(change));
+            let image = match change {
+                Some(change) => image + Tensor::from_inner(change),
+                None => image,
+            };
             Lowres { image, level: each(&small.level) }
         });
         let conditioning = Conditioning {

@@ -1,5 +1,6 @@
 //! A model's folder: there and back, and every way in which it can be damaged.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use firefall_core::cascade::{Model, ModelError, Survey};
 use firefall_core::weights::save::Tensors;
-use firefall_core::weights::{Storage, WeightFile};
+use firefall_core::weights::{MAX_HEADER, Storage, WeightFile};
 use half::f16;
 
 use crate::tiny::{apart, changed, model, pictures, request, shared};
@@ -204,8 +205,10 @@ fn a_file_of_another_network_is_told_apart() {
 #[test]
 fn a_model_is_known_by_the_beginnings_of_its_files() {
     let files = files(&shared());
+    let asked = RefCell::new(Vec::new());
     let survey = |files: &Files| {
         Survey::of(|name, most| {
+            asked.borrow_mut().push((name.to_owned(), most));
             let bytes = files.get(name).ok_or(io::ErrorKind::NotFound)?;
             Ok(bytes[..bytes.len().min(usize::try_from(most).unwrap())].to_vec())
         })
@@ -217,6 +220,11 @@ fn a_model_is_known_by_the_beginnings_of_its_files() {
         file.keys().map(|key| file.values(key).unwrap().len()).sum::<usize>()
     };
     assert_eq!(known.parameters, WEIGHTS.iter().map(numbers).sum::<usize>() as u64);
+    for name in WEIGHTS {
+        let most = asked.borrow().iter().filter(|(file, _)| file == name).map(|(_, most)| *most).max();
+        let header = u64::from_le_bytes(*files[name].first_chunk().unwrap());
+        assert_eq!(most, Some(8 + header), "{name}: its numbers are left alone");
+    }
     assert!(["red", "circle", "background"].iter().all(|word| known.words.iter().any(|known| known == word)));
     assert!(!known.words.iter().any(|word| word.contains(['<', '▁', '.'])), "{:?}", known.words);
     for name in files.keys() {
@@ -227,6 +235,13 @@ fn a_model_is_known_by_the_beginnings_of_its_files() {
     let mut cut = files.clone();
     cut.get_mut("stage2.safetensors").unwrap().truncate(100);
     assert!(survey(&cut).unwrap_err().to_string().contains("stage2.safetensors: a header of"));
+    for (bytes, why) in
+        [(vec![7; 5], "5 bytes, where 8 are needed"), (vec![255; 99], "a header of 18446744073709551615 bytes")]
+    {
+        cut.insert("stage2.safetensors".into(), bytes);
+        assert!(survey(&cut).unwrap_err().to_string().contains(why), "{why}");
+    }
+    assert!(asked.borrow().iter().all(|(file, most)| !file.ends_with(".safetensors") || *most <= 8 + MAX_HEADER));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Textures {
             (Some(_), None) if !looks_other || (self.overlay == Some(overlay) && !anew) => {}
             (slot, _) => {
                 *slot = Some(Sheet::new(ctx, "mask", mask_image(mask, overlay, most), options));
-                self.marked = marked(mask);
+                self.marked = mask.bounds();
             }
         }
         self.overlay = Some(overlay);
@@ -132,16 +132,6 @@ fn part_of(picture: &Picture, bounds: Bounds) -> ColorImage {
     let row = |y: usize| &picture.rgb[3 * (y * picture.width + left)..3 * (y * picture.width + right)];
     let rgb: Vec<u8> = (top..bottom).flat_map(row).copied().collect();
     ColorImage::from_rgb([right - left, bottom - top], &rgb)
-}
-
-/// Around everything that is marked, however little.
-fn marked(mask: &Mask) -> Option<Bounds> {
-    let rows = mask.alpha.chunks_exact(mask.width.max(1)).enumerate();
-    rows.fold(None, |so_far, (y, row)| {
-        let Some(left) = row.iter().position(|v| *v > 0) else { return so_far };
-        let right = 1 + row.iter().rposition(|v| *v > 0).unwrap_or(left);
-        united(so_far, Some(Bounds { left, top: y, right, bottom: y + 1 }))
-    })
 }
 
 /// What every value of a mask looks like: there are fewer values than pixels.
@@ -193,15 +183,6 @@ mod tests {
         assert_eq!(shown([1, 60_000], 2048), [1, 2048]);
         let picture = Picture::filled(300, 20, [9, 8, 7]);
         assert_eq!(picture_image(&picture, 100).size, [100, 6]);
-    }
-
-    #[test]
-    fn what_is_hardly_marked_is_within_what_is_drawn() {
-        let mut mask = Mask::filled(9, 7, 0);
-        assert_eq!(marked(&mask), None);
-        mask.alpha[2 * 9 + 3] = 1;
-        mask.alpha[5 * 9 + 1] = 200;
-        assert_eq!(marked(&mask), Some(Bounds { left: 1, top: 2, right: 4, bottom: 6 }));
     }
 
     #[test]

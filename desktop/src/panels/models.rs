@@ -1,12 +1,13 @@
 //! The models that can be chosen, the one in use, and the device it is on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use eframe::egui::{ComboBox, ScrollArea, Ui};
 use firefall_cli::device::{DeviceChoice, adapters};
 
 use crate::app::App;
 use crate::errands::{Folder, Purpose};
+use crate::habits::absolute;
 use crate::shelf::{Entry, Place};
 use crate::wishes::sentence;
 
@@ -57,10 +58,11 @@ fn devices(app: &App, ui: &mut Ui) -> Wanted {
 /// Every model with what it knows, or why it cannot be loaded.
 fn shelf(app: &mut App, ui: &mut Ui) -> Wanted {
     let (mut wanted, mut forgotten) = (None, None);
+    // Those that can be chosen are named as a whole, the one in use as it was opened.
+    let open = app.about.as_ref().map(|about| about.folder.as_deref().map(absolute));
     for Entry { place, told } in &app.shelf.entries {
         let model = place.model();
-        let is_open = app.about.as_ref().is_some_and(|about| is_same(about.folder.as_deref(), model.as_deref()));
-        let label = ui.selectable_label(is_open, place.name());
+        let label = ui.selectable_label(open.as_ref() == Some(&model), place.name());
         let label = match place.folder() {
             Some(folder) => label.on_hover_text(folder.display().to_string()),
             None => label,
@@ -80,7 +82,9 @@ fn shelf(app: &mut App, ui: &mut Ui) -> Wanted {
             }
             (Err(why), Place::Folder(folder) | Place::Run(folder)) => {
                 ui.label(sentence(why));
-                if ui.small_button("Forget").on_hover_text("It is not offered any more; its files stay").clicked() {
+                let hint = "It is not offered any more; its files stay";
+                // What was found in a folder of runs would be found again.
+                if app.habits.has(folder) && ui.small_button("Forget").on_hover_text(hint).clicked() {
                     forgotten = Some(folder.clone());
                 }
             }
@@ -91,12 +95,6 @@ fn shelf(app: &mut App, ui: &mut Ui) -> Wanted {
         app.shelf.refresh();
     }
     wanted
-}
-
-/// Whether two folders are one, however they are named.
-fn is_same(one: Option<&Path>, other: Option<&Path>) -> bool {
-    let whole = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    one.map(whole) == other.map(whole)
 }
 
 fn describe(about: &crate::engine::About) -> String {

@@ -4,6 +4,7 @@ use eframe::egui::{Button, ComboBox, DragValue, Slider, TextEdit, Ui};
 use firefall_core::diffusion::{Resampling, SamplerKind};
 use firefall_core::inpaint::{Blend, region};
 
+use super::tools::widest;
 use crate::app::App;
 use crate::making::in_words;
 use crate::wishes::{MOST, Task, sentence};
@@ -98,16 +99,15 @@ fn settings(app: &mut App, ui: &mut Ui) {
             ui.selectable_value(&mut app.wishes.sampler, Some(name.to_owned()), name);
         }
     });
-    let long = app.document.picture().width.max(app.document.picture().height);
-    blend(ui, &mut app.wishes.blend, long);
+    let most = widest(app);
+    blend(ui, &mut app.wishes.blend, most);
 }
 
-/// How what is painted goes over into a picture of so many pixels.
-fn blend(ui: &mut Ui, blend: &mut Blend, long: usize) {
+/// How what is painted goes over into the picture, and by how many pixels its mask grows at most.
+fn blend(ui: &mut Ui, blend: &mut Blend, most: f32) {
     let [usual, _] = blend.widths(0);
     let mut grow = usual;
     ui.horizontal(|ui| {
-        let most = (long as f32 / 8.0).max(64.0);
         let slider = Slider::new(&mut grow, 0.0..=most).fixed_decimals(0).suffix(" px").text("Grow the mask");
         if ui.add(slider).on_hover_text("As usual by 4, and by more in a large picture").changed() {
             blend.grow = Some(grow);

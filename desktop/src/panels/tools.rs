@@ -75,7 +75,7 @@ pub(crate) fn tools(app: &mut App, ui: &mut Ui) {
 }
 
 /// The most by which an edge is moved or softened, in pixels: an eighth of a large picture.
-fn widest(app: &App) -> f32 {
+pub(super) fn widest(app: &App) -> f32 {
     let picture = app.document.picture();
     (picture.width.max(picture.height) as f32 / 8.0).max(64.0)
 }

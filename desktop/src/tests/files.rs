@@ -124,13 +124,13 @@ fn what_cameras_and_programs_write_opens_upright_and_as_it_looks() {
         ("cmyk.jpg", cmyk_jpeg(), [8, 8], [3, 3], None),
         ("turned.jpg", turned_jpeg(), [8, 16], [4, 3], None),
         ("palette.png", palette_png(), [2, 1], [0, 0], Some("transparency")),
-        ("moving.png", animated_png(), [2, 2], [1, 1], None),
-        ("moving.webp", animated_webp(), [6, 7], [3, 3], None),
+        ("moving.png", animated_png(), [2, 2], [1, 1], Some("its first picture is taken")),
+        ("moving.webp", animated_webp(), [6, 7], [3, 3], Some("its first picture is taken")),
         // No name of a picture, and a name of another kind.
         ("named_as.pdf", palette_png(), [2, 1], [0, 0], Some("transparency")),
         ("really_a_jpeg.png", turned_jpeg(), [8, 16], [4, 3], None),
     ];
-    for (name, bytes, size, [x, y], lacks) in files {
+    for (name, bytes, size, [x, y], word) in files {
         let path = data.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let_go(&mut window, Modifiers::NONE, from_ref(&path));
@@ -138,8 +138,8 @@ fn what_cameras_and_programs_write_opens_upright_and_as_it_looks() {
             window.state().source.as_ref() == Some(&path) || !window.state().notices.is_empty()
         });
         let notices = std::mem::take(&mut window.state_mut().notices);
-        let is_said = |lacks: &str| notices.iter().any(|notice| notice.contains(lacks) && notice.contains(name));
-        assert!(notices.len() == lacks.iter().len() && lacks.is_none_or(is_said), "{name}: {notices:?}");
+        let is_said = |word: &str| notices.iter().any(|notice| notice.contains(word) && notice.contains(name));
+        assert!(notices.len() == word.iter().len() && word.is_none_or(is_said), "{name}: {notices:?}");
         let picture = picture(&window);
         assert_eq!([picture.width, picture.height], size, "{name}");
         let [r, g, b] = picture.pixel(x, y);

@@ -220,6 +220,8 @@ fn tasks_seeds_and_counts_are_set_by_name() {
         click(&mut window, name);
         assert_eq!(window.state().wishes.task, task);
         assert!(is_chosen(&window, name) && says(&window, "calls of the denoisers"));
+        let said = window.get_by_role_and_label(Role::Button, name).accesskit_node().description();
+        assert_eq!(said, Some(task.hint()), "what it sets is heard as well");
     }
     set(&mut window, Role::Slider, "Variations", 2.0);
     set(&mut window, Role::SpinButton, "Seed", 77.0);

@@ -83,11 +83,16 @@ fn the_model_of_a_run_is_taken_with_how_far_it_is() {
     fs::create_dir_all(run.join("checkpoints")).unwrap();
     fs::write(run.join("checkpoints/stage1-00000004.safetensors"), "").unwrap();
     let config = TrainConfig::preset("tiny").unwrap();
-    fs::write(run.join("train.json"), serde_json::to_vec(&config).unwrap()).unwrap();
+    fs::create_dir(run.join("inner")).unwrap();
+    for run in [&run, &run.join("inner")] {
+        fs::write(run.join("train.json"), serde_json::to_vec(&config).unwrap()).unwrap();
+    }
     let mut window = window(data.path(), None);
     click(&mut window, "Models");
     until(&mut window, |window| says(window, "Its last checkpoint is step 4 of 6 in stage 1 of 2."));
     assert!(says(&window, "It learns from drawings of the shapes world"));
+    assert!(says(&window, "The run has no model yet"));
+    assert!(window.query_by_label("Forget").is_none(), "nobody remembers it");
     click(&mut window, "Run training");
     until(&mut window, |window| opened_folder(window) == Some(run.join("model")));
     until(&mut window, |window| is_chosen(window, "Run training"));
@@ -182,11 +187,14 @@ fn a_graphics_device_that_goes_takes_only_the_window_with_it() {
 /// Nobody misses what was only looked at, but the window that takes its place shows it.
 #[test]
 fn a_picture_that_was_looked_at_comes_back_with_the_next_window() {
+    let (_blank, window) = opened();
+    assert!(!window.state().watch().has_session(), "a picture that was not read yet is not in it");
     let data = tempfile::tempdir().unwrap();
     let place = data.path().join("photo.png");
     image::RgbImage::from_pixel(20, 10, image::Rgb([9, 99, 199])).save(&place).unwrap();
-    let mut window = window(data.path(), Some(&place));
+    let mut window = super::window(data.path(), Some(&place));
     until(&mut window, |window| picture(window).width == 20);
+    until(&mut window, |window| window.state().watch().has_session());
     window.state().watch().lose("");
     window.step();
     eframe::App::on_exit(window.state_mut());

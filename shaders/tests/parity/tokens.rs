@@ -1,30 +1,30 @@
 //! The ops over tokens.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use firefall_shaders::{Keys, attend, layer_norm, layer_norm_onto, layer_norm_onto_map, linear, linear_onto, ops};
+use firefall_shaders::{Keys, attend, layer_norm, layer_norm_onto, layer_norm_onto_map, linear, linear_onto};
 
-use super::{close, difference, tensor, values, wave};
+use super::{close, tensor, values, wave};
 
 /// Rows, outputs and inputs: common ones, odd ones, below, at and above the 32 by 32 of a workgroup and its vectors.
-const LAYERS: [[usize; 3]; 8] =
+pub(super) const LAYERS: [[usize; 3]; 8] =
     [[1, 1, 1], [3, 5, 7], [2, 128, 64], [31, 33, 20], [32, 32, 64], [33, 65, 68], [70, 1, 4], [257, 96, 128]];
 /// Rows and their width.
-const ROWS: [[usize; 2]; 7] = [[1, 4], [3, 5], [33, 20], [64, 96], [65, 7], [32, 128], [200, 192]];
+pub(super) const ROWS: [[usize; 2]; 7] = [[1, 4], [3, 5], [33, 20], [64, 96], [65, 7], [32, 128], [200, 192]];
 
 /// The sizes of one attention.
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    b: usize,
-    n: usize,
-    m: usize,
-    heads: usize,
-    kv_heads: usize,
-    d: usize,
-    null: bool,
-    masked: usize,
+pub(super) struct Case {
+    pub(super) b: usize,
+    pub(super) n: usize,
+    pub(super) m: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) d: usize,
+    pub(super) null: bool,
+    pub(super) masked: usize,
 }
 
-const ATTENTIONS: [Case; 9] = [
+pub(super) const ATTENTIONS: [Case; 9] = [
     Case { b: 1, n: 1, m: 1, heads: 1, kv_heads: 1, d: 32, null: false, masked: 0 },
     Case { b: 2, n: 64, m: 85, heads: 4, kv_heads: 1, d: 32, null: true, masked: 21 },
     Case { b: 2, n: 64, m: 21, heads: 4, kv_heads: 4, d: 32, null: true, masked: 21 },
@@ -37,31 +37,31 @@ const ATTENTIONS: [Case; 9] = [
 ];
 
 impl Case {
-    fn q(&self, device: &Device) -> Tensor<3> {
+    pub(super) fn q(&self, device: &Device) -> Tensor<3> {
         tensor([self.b, self.n, self.heads * self.d], 0.3, device)
     }
 
-    fn kv(&self, device: &Device) -> Tensor<3> {
+    pub(super) fn kv(&self, device: &Device) -> Tensor<3> {
         tensor([self.b, self.m, 2 * self.kv_heads * self.d], 1.7, device)
     }
 
-    fn null(&self, device: &Device) -> Option<Tensor<2>> {
+    pub(super) fn null(&self, device: &Device) -> Option<Tensor<2>> {
         self.null.then(|| tensor([2, self.d], 0.6, device))
     }
 
-    fn scales(&self, device: &Device) -> [Tensor<1>; 2] {
+    pub(super) fn scales(&self, device: &Device) -> [Tensor<1>; 2] {
         [0.9, 2.2].map(|seed| tensor([self.d], seed, device) + 1.0)
     }
 
     /// The third key of the first image, the fourth of the second and so on, and all of the last image.
-    fn mask(&self, device: &Device) -> Option<Tensor<2>> {
+    pub(super) fn mask(&self, device: &Device) -> Option<Tensor<2>> {
         let there = |image: usize, key: usize| image + 1 < self.b && key != image + 2;
         let values: Vec<f32> =
             (0..self.b * self.masked).map(|i| f32::from(u8::from(there(i / self.masked, i % self.masked)))).collect();
         (self.masked > 0).then(|| Tensor::from_data(TensorData::new(values, [self.b, self.masked]), device))
     }
 
-    fn keys(&self, device: &Device) -> Keys {
+    pub(super) fn keys(&self, device: &Device) -> Keys {
         Keys { kv: self.kv(device), null: self.null(device), mask: self.mask(device) }
     }
 }
@@ -72,7 +72,7 @@ fn unit(x: Tensor<4>) -> Tensor<4> {
 }
 
 /// The formula in ordinary tensor operations, every head with its own copy of the keys.
-fn plain_attend(case: &Case, q: Tensor<3>, keys: Keys, [scale_q, scale_k]: [Tensor<1>; 2]) -> Tensor<3> {
+pub(super) fn plain_attend(case: &Case, q: Tensor<3>, keys: Keys, [scale_q, scale_k]: [Tensor<1>; 2]) -> Tensor<3> {
     let Case { b, n, m, heads, kv_heads, d, .. } = *case;
     let share = heads / kv_heads;
     let half = |i: usize| {
@@ -104,7 +104,7 @@ fn plain_attend(case: &Case, q: Tensor<3>, keys: Keys, [scale_q, scale_k]: [Tens
     activation::softmax(logits, 3).matmul(half(1)).swap_dims(1, 2).reshape([b, n, heads * d])
 }
 
-fn plain_linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub(super) fn plain_linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let y = x.matmul(weight.transpose());
     match bias {
         Some(bias) => y + bias.unsqueeze(),
@@ -112,7 +112,7 @@ fn plain_linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
     }
 }
 
-fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>, offset: Option<Tensor<1>>) -> Tensor<2> {
+pub(super) fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>, offset: Option<Tensor<1>>) -> Tensor<2> {
     let x = x.clone() - x.mean_dim(1);
     let variance = (x.clone() * x.clone()).mean_dim(1);
     let y = x / (variance + 1e-5).sqrt() * gain.unsqueeze();
@@ -122,14 +122,13 @@ fn plain_layer_norm(x: Tensor<2>, gain: Tensor<1>, offset: Option<Tensor<1>>) ->
     }
 }
 
-/// Every op on `device`; what is right is known from the CPU.
 /// Beside a branch: the same and a sum, also onto a view and from one.
-fn check_onto(device: &Device) {
+async fn check_onto(device: &Device) {
     for [rows, outputs, inputs] in LAYERS {
         let (x, weight) = (|| tensor([rows, inputs], 0.3, device), || tensor([outputs, inputs], 1.1, device));
         for onto in [tensor([rows, outputs], 0.9, device), tensor([outputs, rows], 0.9, device).swap_dims(0, 1)] {
             let (got, want) = (linear_onto(x(), weight(), onto.clone()), linear(x(), weight(), None) + onto);
-            close(&format!("linear_onto {rows} x {outputs} x {inputs}"), &values(got), &values(want));
+            close(&format!("linear_onto {rows} x {outputs} x {inputs}"), &values(got).await, &values(want).await);
         }
     }
     for [rows, width] in ROWS {
@@ -139,17 +138,18 @@ fn check_onto(device: &Device) {
             let what = |op: &str| format!("{op} {rows} x {width}");
             let want = layer_norm(x.clone(), gain(), None) + view();
             let got = layer_norm_onto(x.clone(), gain(), view());
-            close(&what("layer_norm_onto"), &values(got), &values(want));
+            close(&what("layer_norm_onto"), &values(got).await, &values(want).await);
             let onto = tensor([2, width, 1, rows], 0.9, device);
             let norm = layer_norm(x.clone(), gain(), None).swap_dims(1, 2).reshape([2, width, 1, rows]);
             let got = layer_norm_onto_map(x, gain(), onto.clone());
-            close(&what("layer_norm_onto_map"), &values(got), &values(norm + onto));
+            close(&what("layer_norm_onto_map"), &values(got).await, &values(norm + onto).await);
         }
     }
 }
 
-pub(crate) fn check(device: &Device) {
-    check_onto(device);
+/// Every op on `device`; what is right is known from the CPU.
+pub(super) async fn check(device: &Device) {
+    check_onto(device).await;
     let flex = &Device::flex();
     for [rows, outputs, inputs] in LAYERS {
         let x = |device: &Device| tensor([rows, inputs], 0.3, device);
@@ -159,10 +159,10 @@ pub(crate) fn check(device: &Device) {
         for some in [false, true] {
             let what = format!("linear {rows} x {outputs} x {inputs}");
             let want = plain_linear(x(flex), weight(flex), bias(flex, some));
-            close(&what, &values(linear(x(device), weight(device), bias(device, some))), &values(want));
+            close(&what, &values(linear(x(device), weight(device), bias(device, some))).await, &values(want).await);
             let want = plain_linear(view(flex), weight(flex), bias(flex, some));
             let got = linear(view(device), weight(device), bias(device, some));
-            close(&format!("{what}, a view"), &values(got), &values(want));
+            close(&format!("{what}, a view"), &values(got).await, &values(want).await);
         }
     }
     for [rows, width] in ROWS {
@@ -172,8 +172,8 @@ pub(crate) fn check(device: &Device) {
             let gain = |device: &Device| tensor([width], 1.1, device);
             for some in [false, true] {
                 let offset = |device: &Device| some.then(|| tensor([width], 2.0, device));
-                let want = values(plain_layer_norm(x(flex), gain(flex), offset(flex)));
-                let got = values(layer_norm(x(device), gain(device), offset(device)));
+                let want = values(plain_layer_norm(x(flex), gain(flex), offset(flex))).await;
+                let got = values(layer_norm(x(device), gain(device), offset(device))).await;
                 close_by(&format!("layer_norm {rows} x {width} + {away}"), &got, &want, 2e-5 * (1.0 + away));
             }
         }
@@ -185,18 +185,21 @@ pub(crate) fn check(device: &Device) {
     for (what, x) in [("a map", &x as &dyn Fn(&Device) -> Tensor<3>), ("a part", &part)] {
         let [b, n, d] = x(flex).dims();
         let want = plain_layer_norm(x(flex).reshape([b * n, d]), gain(flex), None);
-        close(&format!("layer_norm of {what}"), &values(layer_norm(x(device), gain(device), None)), &values(want));
+        close(
+            &format!("layer_norm of {what}"),
+            &values(layer_norm(x(device), gain(device), None)).await,
+            &values(want).await,
+        );
     }
     for case in ATTENTIONS {
         let got = attend(case.q(device), case.keys(device), case.scales(device));
         let want = plain_attend(&case, case.q(flex), case.keys(flex), case.scales(flex));
-        close(&format!("attend {case:?}"), &values(got), &values(want));
+        close(&format!("attend {case:?}"), &values(got).await, &values(want).await);
         let view = |device: &Device| tensor([case.b, case.heads * case.d, case.n], 0.4, device).swap_dims(1, 2);
         let got = attend(view(device), case.keys(device), case.scales(device));
         let want = plain_attend(&case, view(flex), case.keys(flex), case.scales(flex));
-        close(&format!("attend, a view, {case:?}"), &values(got), &values(want));
+        close(&format!("attend, a view, {case:?}"), &values(got).await, &values(want).await);
     }
-    check_what_is_not_finite(device);
 }
 
 #[track_caller]
@@ -212,128 +215,17 @@ fn close_by(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 }
 
 /// What comes out of something that is no number is no number.
-fn check_what_is_not_finite(device: &Device) {
+pub(super) async fn check_what_is_not_finite(device: &Device) {
     let row = |n: usize| {
         let mut values = wave(n, 0.2);
         values[n / 2] = f32::NAN;
         Tensor::<2>::from_data(TensorData::new(values, [1, n]), device)
     };
     let all_nan = |t: Vec<f32>| t.iter().all(|v| v.is_nan());
-    assert!(all_nan(values(linear(row(8), tensor([5, 8], 0.1, device), None))), "linear");
-    assert!(all_nan(values(layer_norm(row(8), tensor([8], 0.1, device), None))), "layer_norm");
+    assert!(all_nan(values(linear(row(8), tensor([5, 8], 0.1, device), None)).await), "linear");
+    assert!(all_nan(values(layer_norm(row(8), tensor([8], 0.1, device), None)).await), "layer_norm");
     let [scale_q, scale_k] = [0, 1].map(|_| Tensor::ones([32], device));
     let keys = Keys { kv: tensor([1, 6, 64], 0.5, device), null: None, mask: None };
     let y = attend(row(32).unsqueeze(), keys, [scale_q, scale_k]);
-    assert!(all_nan(values(y)), "attend");
-}
-
-/// The values of gradients of `inputs` by the loss `sum(f(inputs) * dy)`, each input a tensor of any rank.
-macro_rules! gradients {
-    ($f:expr, $dy:expr, $($input:ident),+) => {{
-        let grads = ($f * $dy).sum().backward();
-        vec![$(values($input.grad(&grads).unwrap())),+]
-    }};
-}
-
-/// By our backward, and by Burn's own autodiff of the plain formula on the CPU.
-pub(crate) fn check_gradients(device: &Device) {
-    let (device, flex) = (&device.clone().autodiff(), &Device::flex().autodiff());
-    for [rows, outputs, inputs] in LAYERS {
-        let run = |device: &Device, f: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>| {
-            let x = tensor([rows, inputs], 0.3, device).require_grad();
-            let weight = tensor([outputs, inputs], 1.1, device).require_grad();
-            let bias = tensor([outputs], 2.0, device).require_grad();
-            let y = f(x.clone(), weight.clone(), Some(bias.clone()));
-            gradients!(y, tensor([rows, outputs], 3.3, device), x, weight, bias)
-        };
-        all_close(&format!("linear {rows} x {outputs} x {inputs}"), &run(device, linear), &run(flex, plain_linear));
-    }
-    for [rows, width] in ROWS {
-        for with_offset in [false, true] {
-            let run = |device: &Device, f: fn(Tensor<2>, Tensor<1>, Option<Tensor<1>>) -> Tensor<2>| {
-                let x = tensor([rows, width], 0.3, device).require_grad();
-                let gain = tensor([width], 1.1, device).require_grad();
-                let offset = tensor([width], 2.0, device).require_grad();
-                let y = f(x.clone(), gain.clone(), with_offset.then(|| offset.clone()));
-                let dy = tensor([rows, width], 3.3, device);
-                if with_offset { gradients!(y, dy, x, gain, offset) } else { gradients!(y, dy, x, gain) }
-            };
-            all_close(&format!("layer_norm {rows} x {width}"), &run(device, layer_norm), &run(flex, plain_layer_norm));
-        }
-    }
-    for case in ATTENTIONS {
-        let run = |device: &Device, f: &dyn Fn(Tensor<3>, Keys, [Tensor<1>; 2]) -> Tensor<3>| {
-            let q = case.q(device).require_grad();
-            let kv = case.kv(device).require_grad();
-            let null = case.null(device).map(Tensor::require_grad);
-            let [scale_q, scale_k] = case.scales(device).map(Tensor::require_grad);
-            let keys = Keys { kv: kv.clone(), null: null.clone(), mask: case.mask(device) };
-            let y = f(q.clone(), keys, [scale_q.clone(), scale_k.clone()]);
-            let dy = tensor([case.b, case.n, case.heads * case.d], 3.3, device);
-            match null {
-                Some(null) => gradients!(y, dy, q, kv, scale_q, scale_k, null),
-                None => gradients!(y, dy, q, kv, scale_q, scale_k),
-            }
-        };
-        let want = run(flex, &|q, keys, scales| plain_attend(&case, q, keys, scales));
-        all_close(&format!("attend {case:?}"), &run(device, &attend), &want);
-    }
-}
-
-#[track_caller]
-fn all_close(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
-    for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        close(&format!("{what}: gradient {i}"), got, want);
-    }
-}
-
-#[test]
-fn gradients_agree_with_central_differences() {
-    let device = &Device::flex();
-    let case = Case { b: 2, n: 5, m: 4, heads: 2, kv_heads: 1, d: 8, null: true, masked: 3 };
-    let dims = [case.b, case.n, case.heads * case.d];
-    let n: usize = dims.iter().product();
-    let dy = wave(n, 3.3);
-    // In f64 by hand, so that the differences are not lost in rounding.
-    let loss = |y: Tensor<3>| -> f64 { values(y).iter().zip(&dy).map(|(&y, &d)| f64::from(y) * f64::from(d)).sum() };
-    let (q, kv) = (values(case.q(device)), values(case.kv(device)));
-    let of_q = |q: &[f32]| {
-        let q = Tensor::from_data(TensorData::new(q.to_vec(), dims), device);
-        loss(attend(q, case.keys(device), case.scales(device)))
-    };
-    let of_kv = |kv: &[f32]| {
-        let kv = Tensor::from_data(TensorData::new(kv.to_vec(), [case.b, case.m, 2 * case.d]), device);
-        loss(attend(case.q(device), Keys { kv, ..case.keys(device) }, case.scales(device)))
-    };
-    let dy = Tensor::from_data(TensorData::new(dy.clone(), dims), device);
-    let (dq, dkv, ..) = ops::attend::backward(case.q(device), case.keys(device), case.scales(device), dy);
-    for (what, got, f, x) in
-        [("dq", values(dq), &of_q as &dyn Fn(&[f32]) -> f64, &q), ("dkv", values(dkv), &of_kv, &kv)]
-    {
-        for i in (0..x.len()).step_by(7) {
-            let numeric = difference(f, x, i);
-            assert!((numeric - f64::from(got[i])).abs() < 2e-2, "{what}[{i}]: {} against {numeric}", got[i]);
-        }
-    }
-}
-
-#[test]
-fn what_is_masked_has_no_say() {
-    let device = &Device::flex();
-    let case = Case { b: 1, n: 5, m: 4, heads: 2, kv_heads: 1, d: 8, null: true, masked: 2 };
-    let y = |first: f32| {
-        let mut kv = values(case.kv(device));
-        kv[..case.d * 2].fill(first);
-        let kv = Tensor::from_data(TensorData::new(kv, [1, case.m, 2 * case.d]), device);
-        let mask = Some(Tensor::from_data([[0f32, 1.0]], device));
-        values(attend(case.q(device), Keys { kv, mask, ..case.keys(device) }, case.scales(device)))
-    };
-    assert_eq!(y(0.5), y(-70.0));
-    // Not even one that is nearly 0, which would be subnormal, and slow in all that comes of it.
-    let mask = Some(Tensor::from_data([[0f32, 1.0]], device));
-    let keys = Keys { mask, ..case.keys(device) };
-    let (_, dkv, ..) =
-        ops::attend::backward(case.q(device), keys, case.scales(device), tensor([1, 5, 16], 3.3, device));
-    let dkv = values(dkv);
-    assert!(dkv[..case.d * 2].iter().all(|&v| v == 0.0) && dkv[case.d * 2..].iter().all(|&v| v != 0.0), "{dkv:?}");
+    assert!(all_nan(values(y).await), "attend");
 }

@@ -10,13 +10,17 @@ use serde_json::{Value, json};
 use super::test::native;
 use super::{build, folder};
 use crate::bench::rows;
-use crate::shell::{output, run, target_dir};
+use crate::shell::{output, run, succeeds, target_dir};
 use crate::system::browser;
 
-/// The rows. Compares with onnxruntime-web where $PYTHON (or python3) can export a U-Net.
+/// Channels and side of the map of the block.
+const BLOCK: [usize; 2] = [64, 32];
+
+/// The rows. Compares with onnxruntime-web where $PYTHON (or python3) can export a U-Net and a block.
 pub(crate) fn bench(root: &Path) -> Result<Vec<Value>> {
     browser()?;
     let program = build::program(root)?;
+    let ops = build::ops(root)?;
     let firefall = native(root)?;
     let scratch = target_dir(root).join("web-bench");
     let model = scratch.join("run/model");
@@ -25,11 +29,12 @@ pub(crate) fn bench(root: &Path) -> Result<Vec<Value>> {
     }
     folder::write_package(root, &program, &model, &scratch.join("package"))?;
     folder::write(root, &program, &root.join("assets/model"), &scratch.join("page"))?;
+    fs::write(scratch.join("block.json"), block().to_string())?;
     export(root, &model.join("model.json"), &scratch)?;
     let here = root.join("web/bench");
     build::packages(&here, "onnxruntime-web")?;
     build::packages(&root.join("web/tests"), "playwright-core")?;
-    rows(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).env("FIREFALL", &firefall))
+    rows(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).arg(&ops).env("FIREFALL", &firefall))
 }
 
 /// A model of the preset with the base U-Net that the reference can be, see `benches/peers/peer.py`; weights of one step.
@@ -50,10 +55,31 @@ fn train(firefall: &Path, scratch: &Path) -> Result<()> {
     trained(&["--config", path.to_str().context("the path is no UTF-8")?], "run")
 }
 
+/// The numbers of a block, for all sides the same: a map, the gain of its norm, weights and bias of its convolution.
+fn block() -> Value {
+    let [c, side] = BLOCK;
+    let list = |shape: &[usize], scale: f64, phase: f64| {
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|i| ((i as f64 * 12.9898 + phase).sin() * scale) as f32).collect();
+        json!({ "shape": shape, "values": values })
+    };
+    json!({
+        "x": list(&[1, c, side, side], 1.5, 0.3),
+        "gamma": list(&[c, 1, 1], 1.0, 0.7),
+        "weight": list(&[c, c, 3, 3], 1.0 / (9.0 * c as f64).sqrt(), 1.1),
+        "bias": list(&[c], 0.5, 2.0),
+    })
+}
+
+/// What the other side is: `unet.onnx`, `inputs.json` and `block.onnx` in `scratch`, as far as there is a Python for it.
 fn export(root: &Path, config: &Path, scratch: &Path) -> Result<()> {
     let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let mut export = Command::new(python);
-    export.arg(root.join("web/bench/export.py")).arg(config).arg(scratch.join("unet.onnx"));
+    if !succeeds(Command::new(&python).arg("--version")) {
+        eprintln!("note: nothing to compare with: no {}", python.display());
+        return Ok(());
+    }
+    let mut export = Command::new(&python);
+    export.arg(root.join("web/bench/export.py")).arg(config).arg(scratch);
     let told: Value = serde_json::from_str(output(&mut export)?.trim())?;
     match told.get("inputs") {
         Some(inputs) => {

@@ -35,22 +35,37 @@ const WASM_OPT: [&str; 9] = [
 
 /// Where the program's files are.
 pub(super) fn program(root: &Path) -> Result<PathBuf> {
-    wasm_target(root)?;
-    // A target folder of its own: its flags are others, and would otherwise make the next build start over.
-    let target = target_dir(root).join("web");
-    let mut build = cargo(root);
-    build.args(["build", "--profile", "web", "--target", "wasm32-unknown-unknown", "-p", "firefall-web"]);
-    run(build.arg("--target-dir").arg(&target).env("RUSTFLAGS", FEATURES))?;
-
-    let wasm = target.join("wasm32-unknown-unknown/web/firefall_web.wasm");
-    let out = target.join("program");
-    let mut bindgen = Bindgen::new();
-    bindgen.input_path(&wasm).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
-    bindgen.generate(&out).with_context(|| format!("cannot bind {}", wasm.display()))?;
+    let out = bound(root, &["-p", "firefall-web"], "firefall_web.wasm", "program")?;
     let [relaxed, simple] = [PROGRAM, PLAIN].map(|name| out.join(name));
     plain(&relaxed, &simple)?;
     smaller(root, &relaxed, &["--enable-relaxed-simd"])?;
     smaller(root, &simple, &[])?;
+    Ok(out)
+}
+
+/// Where the files of `shaders/examples/browser.rs` are. The page's package is named beside it, so that what both are made
+/// of has the same features, and Burn is built once.
+pub(super) fn ops(root: &Path) -> Result<PathBuf> {
+    let what = ["-p", "firefall-web", "-p", "firefall-shaders", "--example", "browser"];
+    let out = bound(root, &what, "examples/browser.wasm", "ops")?;
+    smaller(root, &out.join("browser_bg.wasm"), &["--enable-relaxed-simd"])?;
+    Ok(out)
+}
+
+/// Builds `what`, in the words of cargo, and binds the `wasm` of it to JavaScript, in a `folder` of the web's outputs.
+fn bound(root: &Path, what: &[&str], wasm: &str, folder: &str) -> Result<PathBuf> {
+    wasm_target(root)?;
+    // A target folder of its own: its flags are others, and would otherwise make the next build start over.
+    let target = target_dir(root).join("web");
+    let mut build = cargo(root);
+    build.args(["build", "--profile", "web", "--target", "wasm32-unknown-unknown"]).args(what);
+    run(build.arg("--target-dir").arg(&target).env("RUSTFLAGS", FEATURES))?;
+
+    let wasm = target.join("wasm32-unknown-unknown/web").join(wasm);
+    let out = target.join(folder);
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(&wasm).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
+    bindgen.generate(&out).with_context(|| format!("cannot bind {}", wasm.display()))?;
     Ok(out)
 }
 

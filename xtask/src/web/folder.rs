@@ -22,7 +22,7 @@ const CHUNK: usize = 1 << 20;
 /// The files of a model in the order of its hash, see `firefall_core::cascade::Model`.
 const HASHED: [&str; 3] = ["model.json", "tokenizer.json", "text.safetensors"];
 /// The package's modules.
-const CLIENT: [&str; 4] = ["index.js", "worker.js", "weights.js", "program.js"];
+const CLIENT: [&str; 5] = ["index.js", "worker.js", "weights.js", "program.js", "soon.js"];
 
 /// A file to be: its place and its bytes.
 type Entry = (PathBuf, Vec<u8>);

@@ -3,12 +3,14 @@
 mod bench;
 mod build;
 mod folder;
+mod parity;
 mod serve;
 mod size;
 mod test;
 
 pub(crate) use bench::bench;
 pub(crate) use build::FEATURES;
+pub(crate) use parity::parity;
 pub(crate) use test::test;
 
 use std::path::{Path, PathBuf};

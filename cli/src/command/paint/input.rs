@@ -37,6 +37,8 @@ pub(super) struct Input {
     pub(super) profile: Option<Vec<u8>>,
     /// What of the picture's file is not kept.
     pub(super) lost: Vec<&'static str>,
+    /// What is odd about that file.
+    pub(super) remark: Option<&'static str>,
 }
 
 impl Source {
@@ -84,7 +86,7 @@ impl Source {
 
 /// A picture and a mask of the same size.
 fn masked(image: &Path, mask: &Path) -> Result<Input> {
-    let (Photo { picture, profile, lost }, read) = (read_photo(image)?, read_mask(mask)?);
+    let (Photo { picture, profile, lost, remark }, read) = (read_photo(image)?, read_mask(mask)?);
     if (picture.width, picture.height) != (read.width, read.height) {
         bail!(
             "{} has {} x {} pixels and {} {} x {}; a mask is as large as its picture",
@@ -96,7 +98,7 @@ fn masked(image: &Path, mask: &Path) -> Result<Input> {
             picture.height
         );
     }
-    Ok(Input { picture, mask: read, profile, lost })
+    Ok(Input { picture, mask: read, profile, lost, remark })
 }
 
 /// The mask in `folder` that has the picture's name, whatever its ending.
@@ -110,9 +112,9 @@ pub(super) fn beside(folder: &Path, image: &Path) -> Result<PathBuf> {
 
 /// A picture with room around it, which is to be painted: left, right, top, bottom.
 fn extended(image: &Path, margins: [usize; 4]) -> Result<Input> {
-    let Photo { picture, profile, lost } = read_photo(image)?;
+    let Photo { picture, profile, lost, remark } = read_photo(image)?;
     let (picture, mask) = widened(&picture, margins);
-    Ok(Input { picture, mask, profile, lost })
+    Ok(Input { picture, mask, profile, lost, remark })
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Task<'_> {
         let mut seed = self.make.seed.unwrap_or_else(random_seed);
         catch_interrupts()?;
         for (i, (source, places)) in sources.iter().zip(places).enumerate() {
-            let Input { picture, mask, profile, lost } = source.read()?;
+            let Input { picture, mask, profile, lost, remark } = source.read()?;
             let job = Job::seeing(self.paint.context, picture, mask, self.blend(), &model.config)
                 .map_err(|e| Usage(format!("{}: {e}", source.path.display())))?;
             let request = self.request(&job, &model, seed)?;
@@ -71,6 +71,9 @@ impl Task<'_> {
                 progress.note(&cost(&request, &model));
             }
             progress.note(&source.path.display().to_string());
+            if let Some(remark) = remark {
+                progress.note(&format!("{} {remark}", source.path.display()));
+            }
             if !lost.is_empty() {
                 progress.note(&format!("not kept of {}: {}", source.path.display(), lost.join("; ")));
             }

@@ -1,0 +1,54 @@
+//! The tests of cargo's.
+
+use burn::tensor::{Device, DeviceKind};
+use firefall_shaders::{ALL, self_test};
+use pollster::block_on;
+
+use super::{check, check_what_is_not_finite, gradients};
+
+/// The device of the tests that need WGSL: lavapipe, or whatever adapter there is.
+fn wgpu() -> Device {
+    Device::wgpu(DeviceKind::DefaultDevice)
+}
+
+#[test]
+fn flex_agrees_with_the_plain_formula() {
+    block_on(check(&Device::flex()));
+    block_on(check_what_is_not_finite(&Device::flex()));
+}
+
+#[test]
+fn flex_gradients_agree_with_autodiff() {
+    gradients::check_activations(&Device::flex());
+    gradients::check_maps(&Device::flex());
+    gradients::check_tokens(&Device::flex());
+}
+
+#[test]
+fn the_cpu_passes_its_self_test() {
+    assert_eq!(block_on(self_test(&Device::flex())), Ok(()));
+    assert_eq!(block_on(self_test(&Device::flex().autodiff())), Ok(()), "the same again");
+}
+
+/// One test, because the proof of a device is state of the process.
+#[test]
+fn wgpu_agrees_before_and_after_the_self_test() {
+    let device = wgpu();
+    block_on(check(&device));
+    block_on(check_what_is_not_finite(&device));
+    gradients::check_activations(&device);
+    block_on(self_test(&device)).unwrap();
+    block_on(check(&device));
+    block_on(check_what_is_not_finite(&device));
+    gradients::check_maps(&device);
+    gradients::check_tokens(&device);
+}
+
+#[test]
+fn kernels_stay_within_the_limits_every_browser_has() {
+    for kernel in ALL {
+        let threads: u32 = kernel.workgroup_size.iter().product();
+        assert!(threads <= 256, "{}: {threads} threads", kernel.name);
+        assert!(kernel.bindings.len() <= 8, "{}: bindings {:?}", kernel.name, kernel.bindings);
+    }
+}
