@@ -25,15 +25,15 @@ import torch
 
 
 class Step(torch.nn.Module):
-    """One evaluation for one caption without padding."""
+    """One evaluation for one caption without padding; `known` is what a network that can paint gets beside the map."""
 
     def __init__(self, net):
         super().__init__()
         self.net = net
 
-    def forward(self, x, c_noise, tokens):
+    def forward(self, x, c_noise, tokens, known=None):
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
-        return self.net(x, c_noise, text_embeds=tokens, text_mask=mask)
+        return self.net(x, c_noise, text_embeds=tokens, text_mask=mask, cond_images=known)
 
 
 def export(net, inputs, path):
@@ -57,6 +57,8 @@ def main():
     net = peer.Unet(**peer.arguments(unet))
     inputs = dict(x=torch.randn(1, unet["channels"], side, side), c_noise=torch.randn(1),
                   tokens=torch.randn(1, text["max_len"], text["embed_dim"]))
+    if unet["cond_images_channels"]:
+        inputs["known"] = torch.randn(1, unet["cond_images_channels"], side, side)
     export(Step(net), inputs, folder / "unet.onnx")
     export_block(folder)
     peer.answer(versions=f"imagen-pytorch {peer.IMAGEN_VERSION}, torch {torch.__version__}, onnx {onnx.__version__}",

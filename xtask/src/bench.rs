@@ -19,6 +19,9 @@ use crate::web;
 pub(crate) enum Which {
     /// The page, in Chromium
     Web,
+    /// The page's CPU, in Chromium: where a step of the shipped base spends its time, in milliseconds of itself and as a
+    /// share of the whole
+    Profile,
 }
 
 /// Runs what is asked for, one after the other, as all measure the same cores; then prints the rows as a table, and
@@ -27,6 +30,7 @@ pub(crate) enum Which {
 pub(crate) fn run(root: &Path, which: Option<Which>, json: Option<&Path>) -> Result<()> {
     let rows = match which {
         Some(Which::Web) => web::bench(root)?,
+        Some(Which::Profile) => web::profile(root)?,
         None => {
             software_gpu()?;
             let mut rows = rows(cargo(root).args(["bench", "--benches"]).args(PRODUCT))?;

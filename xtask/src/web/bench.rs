@@ -37,6 +37,16 @@ pub(crate) fn bench(root: &Path) -> Result<Vec<Value>> {
     rows(Command::new("node").arg(here.join("bench.mjs")).arg(&scratch).arg(&ops).env("FIREFALL", &firefall))
 }
 
+/// Where a step on the CPU goes, function by function of a program that keeps their names.
+pub(crate) fn profile(root: &Path) -> Result<Vec<Value>> {
+    browser()?;
+    let program = build::named(root)?;
+    let package = target_dir(root).join("web-bench/named");
+    folder::write_package(root, &program, &root.join("assets/model"), &package)?;
+    build::packages(&root.join("web/tests"), "playwright-core")?;
+    rows(Command::new("node").arg(root.join("web/bench/profile.mjs")).arg(&package))
+}
+
 /// A model of the preset with the base U-Net that the reference can be, see `benches/peers/peer.py`; weights of one step.
 fn train(firefall: &Path, scratch: &Path) -> Result<()> {
     let trained = |with: &[&str], out: &str| -> Result<()> {

@@ -1,9 +1,12 @@
 //! The program: compiled, bound to JavaScript, made small.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use sha2::{Digest, Sha256};
 use walrus::ir::{
     BinaryOp, Binop, Instr, InstrSeq, LocalGet, LocalSet, TernOp, TernaryOp, VisitorMut, dfs_pre_order_mut,
 };
@@ -35,11 +38,22 @@ const WASM_OPT: [&str; 9] = [
 
 /// Where the program's files are.
 pub(super) fn program(root: &Path) -> Result<PathBuf> {
-    let out = bound(root, &["-p", "firefall-web"], "firefall_web.wasm", "program")?;
-    let [relaxed, simple] = [PROGRAM, PLAIN].map(|name| out.join(name));
-    plain(&relaxed, &simple)?;
-    smaller(root, &relaxed, &["--enable-relaxed-simd"])?;
-    smaller(root, &simple, &[])?;
+    made(root, &["-p", "firefall-web"], "firefall_web.wasm", "program", |out| {
+        let [relaxed, simple] = [PROGRAM, PLAIN].map(|name| out.join(name));
+        plain(&relaxed, &simple)?;
+        let both = thread::scope(|scope| {
+            let relaxed = scope.spawn(|| smaller(root, &relaxed, &["--enable-relaxed-simd"]));
+            [smaller(root, &simple, &[]), relaxed.join().unwrap_or_else(|_| Err(anyhow!("wasm-opt was not run")))]
+        });
+        both.into_iter().collect()
+    })
+}
+
+/// The same with the names of its functions, as large as it comes.
+pub(super) fn named(root: &Path) -> Result<PathBuf> {
+    let (wasm, out) = compiled(root, &["-p", "firefall-web"], "firefall_web.wasm", "named")?;
+    bind(&wasm, &out, true)?;
+    plain(&out.join(PROGRAM), &out.join(PLAIN))?;
     Ok(out)
 }
 
@@ -47,26 +61,61 @@ pub(super) fn program(root: &Path) -> Result<PathBuf> {
 /// of has the same features, and Burn is built once.
 pub(super) fn ops(root: &Path) -> Result<PathBuf> {
     let what = ["-p", "firefall-web", "-p", "firefall-shaders", "--example", "browser"];
-    let out = bound(root, &what, "examples/browser.wasm", "ops")?;
-    smaller(root, &out.join("browser_bg.wasm"), &["--enable-relaxed-simd"])?;
+    made(root, &what, "examples/browser.wasm", "ops", |out| {
+        smaller(root, &out.join("browser_bg.wasm"), &["--enable-relaxed-simd"])
+    })
+}
+
+/// Builds `what`, in the words of cargo, binds the `wasm` of it to JavaScript in a `folder` of the web's outputs, and
+/// finishes what is there. Nothing but cargo runs where that folder was made of the same.
+fn made(
+    root: &Path,
+    what: &[&str],
+    wasm: &str,
+    folder: &str,
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let (wasm, out) = compiled(root, what, wasm, folder)?;
+    let npm = packages(&root.join("web/tools"), "binaryen");
+    if let Err(error) = &npm {
+        eprintln!("note: the program stays larger than it could be: {error:#}");
+    }
+    let (from, told) = (made_of(root, &wasm, npm.is_ok())?, out.join("made-of"));
+    if fs::read_to_string(&told).is_ok_and(|it| it == from) {
+        return Ok(out);
+    }
+    // What is half made is not taken for made.
+    fs::remove_dir_all(&out).or_else(|error| if out.exists() { Err(error) } else { Ok(()) })?;
+    bind(&wasm, &out, false)?;
+    finish(&out)?;
+    fs::write(&told, from).with_context(|| format!("cannot write {}", told.display()))?;
     Ok(out)
 }
 
-/// Builds `what`, in the words of cargo, and binds the `wasm` of it to JavaScript, in a `folder` of the web's outputs.
-fn bound(root: &Path, what: &[&str], wasm: &str, folder: &str) -> Result<PathBuf> {
+/// Builds `what`: where its `wasm` is, and a `folder` for what is made of it.
+fn compiled(root: &Path, what: &[&str], wasm: &str, folder: &str) -> Result<(PathBuf, PathBuf)> {
     wasm_target(root)?;
     // A target folder of its own: its flags are others, and would otherwise make the next build start over.
     let target = target_dir(root).join("web");
     let mut build = cargo(root);
     build.args(["build", "--profile", "web", "--target", "wasm32-unknown-unknown"]).args(what);
     run(build.arg("--target-dir").arg(&target).env("RUSTFLAGS", FEATURES))?;
+    Ok((target.join("wasm32-unknown-unknown/web").join(wasm), target.join(folder)))
+}
 
-    let wasm = target.join("wasm32-unknown-unknown/web").join(wasm);
-    let out = target.join(folder);
+fn bind(wasm: &Path, out: &Path, names: bool) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(&wasm).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
-    bindgen.generate(&out).with_context(|| format!("cannot bind {}", wasm.display()))?;
-    Ok(out)
+    bindgen.input_path(wasm).web(true)?.typescript(false).remove_name_section(!names).remove_producers_section(true);
+    bindgen.generate(out).with_context(|| format!("cannot bind {}", wasm.display()))
+}
+
+/// What a finished program depends on: the compiled one, this file, and the versions of the tools.
+fn made_of(root: &Path, wasm: &Path, npm: bool) -> Result<String> {
+    let mut sum = Sha256::new_with_prefix(include_str!("build.rs"));
+    for path in [wasm, &root.join("Cargo.lock"), &root.join("web/tools/package-lock.json")] {
+        sum.update(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
+    }
+    Ok(format!("{:x} {npm}", sum.finalize()))
 }
 
 /// Writes the program without relaxed-simd: a browser refuses all of a program for one instruction that it does not know.
@@ -119,15 +168,13 @@ impl VisitorMut for Apart {
 /// Binaryen makes the program a sixth smaller; without npm, which brings it, the page works all the same. A wasm-opt of
 /// the system is left alone: that of Debian 12 breaks the tables of what it is given.
 fn smaller(root: &Path, wasm: &Path, features: &[&str]) -> Result<()> {
-    let tools = root.join("web/tools");
-    if let Err(error) = packages(&tools, "binaryen") {
-        eprintln!("note: the program stays larger than it could be: {error:#}");
+    let opt = root.join("web/tools/node_modules/binaryen/bin/wasm-opt");
+    if !opt.exists() {
         return Ok(());
     }
     let small = wasm.with_extension("small");
-    let opt = tools.join("node_modules/binaryen/bin/wasm-opt");
     run(Command::new("node").arg(opt).args(WASM_OPT).args(features).arg(wasm).arg("-o").arg(&small))?;
-    std::fs::rename(&small, wasm).with_context(|| format!("cannot write {}", wasm.display()))
+    fs::rename(&small, wasm).with_context(|| format!("cannot write {}", wasm.display()))
 }
 
 /// Installs what a folder's `package-lock.json` names; `one` of it tells whether it is there.

@@ -8,7 +8,7 @@ mod serve;
 mod size;
 mod test;
 
-pub(crate) use bench::bench;
+pub(crate) use bench::{bench, profile};
 pub(crate) use build::FEATURES;
 pub(crate) use parity::parity;
 pub(crate) use test::test;
