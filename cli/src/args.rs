@@ -126,9 +126,9 @@ pub struct SampleArgs {
 /// How pictures are painted into: what `inpaint` and `outpaint` have in common.
 #[derive(Debug, Args)]
 pub struct PaintArgs {
-    /// How much work it is: quick, balanced or thorough; the more often the way from noise is walked again, the better
-    /// new and old agree. What it costs is told before it begins [default: quick for a model that is told what is
-    /// known, as the shipped one is, and balanced for another]
+    /// How much work it is: quick, balanced or thorough. The last two go parts of the way from noise again, which a
+    /// model needs that is not told what is known. What it costs is told before it begins [default: quick for a model
+    /// that is told what is known, as the shipped one is, and balanced for another]
     #[arg(long, value_name = "NAME", value_parser = Resampling::from_name)]
     pub preset: Option<Resampling>,
 
@@ -265,7 +265,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
-    /// Begin with the weights and words of the model in this folder, which must be of the same build, or smaller by inner
+    /// Begin with the weights and words of the model in this folder, which must be of the same networks, or smaller by inner
     /// blocks and layers of attention ("shipped" is the model in the program); with --stages, the parts that are not
     /// trained stay as they are
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]

@@ -5,7 +5,7 @@
 //! loss grows. A network that takes captions for bags of words does not mind the exchange.
 //!
 //! ```text
-//! cargo run --release --example binding -- assets/model [pictures]
+//! cargo run --release -p firefall-core --features native,png,train --example binding -- assets/model [pictures]
 //! ```
 
 #![allow(clippy::print_stdout, reason = "a table for people")]

@@ -108,7 +108,7 @@ fn window(options: Options, before: Option<String>) -> Result<ExitCode, Watch> {
 
 fn no_window(why: &str) -> ExitCode {
     say(&format!(
-        "error: no window opens: {why}; on Linux it needs a display (X11 or Wayland), some libraries and a graphics driver: `apt install libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libwayland-client0 mesa-vulkan-drivers`"
+        "error: no window opens: {why}; on Linux it needs a display (X11 or Wayland), some libraries and a graphics driver: `apt install libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0 libwayland-client0 libvulkan1 mesa-vulkan-drivers`"
     ));
     ExitCode::FAILURE
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::shell::{output, run, succeeds};
 
@@ -46,12 +46,22 @@ fn missing(list: &str) -> Vec<&'static str> {
     LIBRARIES.into_iter().map(|(name, _)| name).filter(|name| !list.is_empty() && !has(name)).collect()
 }
 
+/// The first Node.js that the browsers' drivers run on.
+const NODE: u32 = 20;
+
 /// What drives the page: Node with its package manager, Chromium, and Firefox where it can be had.
 pub(crate) fn browser() -> Result<()> {
     let there = |program: &str| succeeds(Command::new(program).arg("--version"));
     if !(there("node") && there("npm")) {
         install("no Node.js, which drives the tests of the page", &["nodejs", "npm"])?;
     }
+    let version = output(Command::new("node").arg("--version"))?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    ensure!(
+        major.is_some_and(|major| major >= NODE),
+        "Node.js {NODE} or later drives the tests of the page, and this is {}; nodejs.org has it",
+        version.trim()
+    );
     if std::env::var_os("FIREFOX").is_none() && !["firefox-esr", "firefox"].into_iter().any(there) {
         // Without it its test is left out, and says so.
         let _ = install("no Firefox, in which the page is tested as well", &["firefox-esr"]);

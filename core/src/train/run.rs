@@ -472,7 +472,8 @@ fn licence(data: &Data) -> &'static str {
     match data {
         Data::Shapes | Data::Digits => {
             "The weights in this folder were trained from scratch by Firefall, on pictures and captions of its shapes\n\
-             world, which it draws and writes itself. No weights, pictures or texts of others went into them.\n\n\
+             world, which it draws and writes itself; the digits in it have the outlines of three free fonts. No other\n\
+             weights, pictures or texts went into them.\n\n\
              They may be used under the licence of Firefall: MIT or Apache-2.0, as you choose.\n"
         }
         Data::Folder(_) | Data::Mnist(_) => {

@@ -24,6 +24,10 @@ const HASHED: [&str; 3] = ["model.json", "tokenizer.json", "text.safetensors"];
 /// The package's modules.
 const CLIENT: [&str; 5] = ["index.js", "worker.js", "weights.js", "program.js", "soon.js"];
 
+/// What else a package has, from `web/npm` and from the top.
+const DOCUMENTS: [&str; 3] = ["index.d.ts", "package.json", "README.md"];
+const LICENCES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
+
 /// A file to be: its place and its bytes.
 type Entry = (PathBuf, Vec<u8>);
 
@@ -62,10 +66,10 @@ pub(super) fn write_package(root: &Path, program: &Path, model: &Path, out: &Pat
     for (path, bytes) in client(root, program)? {
         put(out, path.strip_prefix("firefall")?, &bytes)?;
     }
-    for name in ["index.d.ts", "package.json", "README.md"] {
+    for name in DOCUMENTS {
         put(out, Path::new(name), &read(&root.join("web/npm").join(name))?)?;
     }
-    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+    for name in LICENCES {
         put(out, Path::new(name), &read(&root.join(name))?)?;
     }
     for (path, bytes) in chunked(model)? {
@@ -138,16 +142,23 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// Makes an empty folder, of one too that was written here before, and of no other.
 fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
-        // Nothing but what was written here before is removed.
-        let known = ["index.html", "index.js"].iter().any(|name| folder.join(name).exists());
-        if !known && fs::read_dir(folder)?.next().is_some() {
-            bail!("{} has other files; name an empty or a new folder", folder.display());
+        if let Some(other) = list(folder)?.into_iter().find(|name| !written(name)) {
+            bail!("{} has other files, such as {other}; name an empty or a new folder", folder.display());
         }
         fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// Whether a file or folder of that name is written here, as a page or as a package.
+fn written(name: &str) -> bool {
+    let version = |hash: &str| hash.len() == 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let page = ["index.html", "sw.js", "model"].contains(&name) || name.strip_prefix("v-").is_some_and(version);
+    let files = [&CLIENT[..], &[BINDINGS, PROGRAM, PLAIN], &DOCUMENTS, &LICENCES].concat();
+    page || files.contains(&name)
 }
 
 fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
@@ -156,4 +167,32 @@ fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_anything_else_in_it_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("firefall-folder-{}", std::process::id()));
+        let file = |name: &str| {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(name), "mine").unwrap();
+        };
+        for name in [".git", "about.html", "v-1", "style.css"] {
+            file("index.html");
+            file(name);
+            let error = clear(&folder).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+            assert!(folder.join("index.html").exists());
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        for name in ["index.html", "sw.js", "v-0123456789ab", "index.d.ts", PLAIN, "LICENSE-MIT"] {
+            file(name);
+        }
+        clear(&folder).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
