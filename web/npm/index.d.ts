@@ -62,20 +62,22 @@ export interface Loaded {
 }
 
 /** Loading: `got` of `total` bytes of program and weights together, which come at once, then the device, then the model.
- * `phase` is which of them has just gone on; `total` is null until both are known. */
+ * `phase` is which of them has just gone on; `total` is null until both are known. Where new weights do not come whole, those
+ * of the last visit are loaded, and a warning says so. */
 export type LoadProgress =
   | { phase: 'program' | 'weights'; got: number; total: number | null }
-  | { phase: 'device' | 'model' };
+  | { phase: 'device' | 'model' }
+  /** A sentence; what is under way goes on. It is told once in a run. */
+  | { phase: 'warning'; message: string };
 
 /** Making: stages and steps count from 1; `images` are the estimate of the finished pictures after every step. */
 export type GenerateProgress =
   | LoadProgress
+  /** The tokens of each picture's prompt, in the order of the pictures. */
   | { phase: 'encoded'; tokens: number[] }
   | { phase: 'stage_started'; stage: number; stages: number; size: number; steps: number }
   | { phase: 'denoising'; stage: number; step: number; steps: number; images: ImageData[] }
   | { phase: 'stage_done'; stage: number }
-  /** A sentence, told once in a run. */
-  | { phase: 'warning'; message: string }
   | { phase: 'recovering'; message: string; device: 'auto' | 'webgpu' | 'cpu' };
 
 export interface StageSettings {
@@ -150,9 +152,11 @@ export class FirefallClient {
   /** A graphics driver that has not answered after 15 seconds counts as none. */
   static detect(): Promise<Capabilities>;
   constructor(options?: {
-    /** Where worker.js and the program lie; beside this module unless said otherwise. */
+    /** The folder of worker.js and the program, ending in a slash; that of this module unless said otherwise. It must be on the
+     * page's own origin: a browser starts no worker from another. */
     assets?: string | URL;
-    /** The folder of the model, ending in a slash; `model/` in `assets` unless said otherwise. */
+    /** The folder of the model, ending in a slash; `model/` in `assets` unless said otherwise. It may be on another origin that
+     * lets this page read it. */
     model?: string | URL;
     device?: 'auto' | 'webgpu' | 'cpu';
   });
@@ -165,8 +169,12 @@ export class FirefallClient {
      * and refuses the new one. */
     options?: { busyPolicy?: 'replace' | 'abort_and_queue' | 'reject' },
   ): { id: number; promise: Promise<Result<Generated>>; abort: () => void };
+  /** `origin` is copied as JSON is. */
   png(image: ImageData, origin: Origin): Promise<Result<{ blob: Blob }>>;
   read(bytes: ArrayBuffer): Promise<Result<{ origin: Origin }>>;
+  /** Frees device and memory. A run ends as `cancelled`; what is asked for meanwhile waits, and then begins anew. */
   unload(): Promise<{ ok: true }>;
+  /** As `unload`, and removes what the browser keeps of this client's model folder, older models too. What other pages of the
+   * origin keep of folders of their own stays. */
   purge(): Promise<Result<{ removed: boolean }>>;
 }

@@ -55,6 +55,7 @@ export class FirefallClient {
   #followers = new Set();
   #loaded = null;
   #running = null;
+  #closing = null;
   #latest = 0;
 
   /** A client with the files beside this module. */
@@ -92,6 +93,7 @@ export class FirefallClient {
 
   /** Loads program and weights, from the browser's storage where they are; does nothing if they are loaded. */
   async load(onProgress = () => {}) {
+    while (this.#closing) await this.#closing;
     if (this.#loaded) return { ok: true, ...this.#loaded };
     // Whoever began the loading may be stopped, while another one waits for it.
     this.#followers.add(onProgress);
@@ -115,9 +117,8 @@ export class FirefallClient {
       else this.#drop();
       return answer;
     } catch (end) {
-      // What was closed is gone already, and a new worker may be in its place.
+      // The worker is gone already, and a new one may be in its place.
       if (end instanceof Closed) return cancelled();
-      this.#drop();
       if (!opening || this.#asked !== 'auto') return failed('backend_unavailable', end.message);
       // A graphics device that ends its worker already at the start is left for the CPU.
       [this.#asked, this.#why] = ['cpu', `the graphics device does not work: ${end.message.replace(/\.$/, '')}`];
@@ -161,6 +162,7 @@ export class FirefallClient {
     // At once, so that what the caller does to a picture or a mask later changes nothing.
     const wish = wishOf(params);
     await before;
+    while (this.#closing && !run.stopped) await Promise.race([this.#closing, run.halted]);
     if (typeof wish === 'string') return failed('unsupported_option', wish);
     const asked = this.#asked;
     try {
@@ -185,6 +187,7 @@ export class FirefallClient {
 
   /** One try; `endedOn` is the kind of a device that ended with its worker, or worked no longer. */
   async #attempt(run, { request, paint }, onProgress) {
+    if (run.stopped) return { result: run.stopped };
     // A load is not broken off, as the next run needs it too, but a run that is stopped need not see its end.
     const loaded = await Promise.race([this.load(onProgress), run.halted]);
     if (run.stopped || !loaded.ok) return { result: loaded };
@@ -245,7 +248,9 @@ export class FirefallClient {
   /** A picture as a PNG file that knows how it was made. */
   async png(image, origin) {
     const { prompt, negative, ...rest } = origin ?? {};
-    return this.#ask('png', { image, origin: { ...rest, prompt: wellFormed(prompt), negative: wellFormed(negative) } });
+    const known = copied({ ...rest, prompt: wellFormed(prompt), negative: wellFormed(negative) });
+    if (!known) return failed('unsupported_option', 'The origin must be plain data: lists, objects, texts and numbers.');
+    return this.#ask('png', { image, origin: known });
   }
 
   /** What a PNG file says of itself. */
@@ -255,30 +260,44 @@ export class FirefallClient {
 
   /** For what needs the program, but no weights and no device. */
   async #ask(type, data) {
+    while (this.#closing) await this.#closing;
+    return this.#answer(type, data);
+  }
+
+  async #answer(type, data) {
     try {
       return await this.#call(type, { assets: this.#assets.href, ...data });
     } catch (end) {
-      // What was closed is gone already, and a new worker may be in its place.
-      if (end instanceof Closed) return cancelled();
-      this.#drop();
-      return failed('backend_unavailable', end.message);
+      // The worker is gone already, and a new one may be in its place.
+      return end instanceof Closed ? cancelled() : failed('backend_unavailable', end.message);
     }
   }
 
   /** Frees the device and all memory; the weights stay in the browser's storage. */
   async unload() {
-    this.#running?.stop(cancelled());
-    await this.#running?.promise;
-    await this.#close();
-    return { ok: true };
+    return this.#shut(() => ({ ok: true }));
   }
 
-  /** Removes the weights from the browser's storage. */
+  /** Removes the weights of this client's model folder from the browser's storage. */
   async purge() {
-    await this.unload();
-    const answer = await this.#ask('purge', {});
-    await this.#close();
-    return answer;
+    return this.#shut(async () => {
+      const answer = await this.#answer('purge', { model: this.#model.href });
+      await this.#close();
+      return answer;
+    });
+  }
+
+  /** Stops the run, ends the worker and does `work`. What is asked for until that is done waits, and is not ended with it. */
+  #shut(work) {
+    this.#running?.stop(cancelled());
+    const closing = Promise.all([this.#closing, this.#running?.promise])
+      .then(() => this.#close())
+      .then(work)
+      .finally(() => {
+        if (this.#closing === closing) this.#closing = null;
+      });
+    this.#closing = closing;
+    return closing;
   }
 
   /** Ends the worker because that is wished for. */
@@ -295,7 +314,12 @@ export class FirefallClient {
     onStart(id);
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject, onEvent });
-      worker.postMessage({ id, type, ...data });
+      try {
+        worker.postMessage({ id, type, ...data });
+      } catch (error) {
+        this.#calls.delete(id);
+        resolve(failed('unsupported_option', `What was given cannot be sent to the worker: ${error.message}`));
+      }
     });
   }
 
@@ -426,19 +450,26 @@ function warnedOnce(tell) {
 function together(count, tell) {
   if (count === 1) return [tell];
   const order = (event) => (event ? event.stage * 10_000 + event.step : 0);
-  const last = Array.from({ length: count }, () => null);
-  const begun = Array.from({ length: count }, () => 0);
-  let [stage, told] = [0, 0];
+  const each = (value) => Array.from({ length: count }, () => value);
+  const [last, tokens] = [each(null), each(null)];
+  /** The stage that each of them has begun and ended, and the last ones told. */
+  const reached = { stage_started: each(0), stage_done: each(0) };
+  const passed = { stage_started: 0, stage_done: 0 };
+  let told = 0;
   return last.map((_, i) => (event) => {
-    if (event.phase === 'stage_started') {
-      begun[i] = event.stage;
+    const { phase } = event;
+    if (phase === 'warning') {
+      tell(event);
+    } else if (phase === 'encoded') {
+      tokens[i] = event.tokens;
+      if (tokens.every(Boolean)) tell({ ...event, tokens: tokens.flat() });
+    } else if (phase in reached) {
+      reached[phase][i] = event.stage;
       // Once the last of them has come to it.
-      if (Math.min(...begun) <= stage) return;
-      stage = event.stage;
+      if (Math.min(...reached[phase]) <= passed[phase]) return;
+      passed[phase] = event.stage;
       tell(event);
-    } else if (event.phase === 'warning' || (event.phase === 'encoded' && i === 0)) {
-      tell(event);
-    } else if (event.phase === 'denoising') {
+    } else if (phase === 'denoising') {
       last[i] = event;
       const slowest = last.reduce((a, b) => (order(a) <= order(b) ? a : b));
       if (order(slowest) <= told) return;

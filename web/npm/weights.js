@@ -11,6 +11,8 @@ const PARALLEL = 4;
 const WAITS = [300, 1000, 3000];
 /** A download without a byte for so long is given up and tried again. */
 const STALL = 20_000;
+/** The same for a manifest where there is one of the last visit. */
+const STALL_KEPT = 3000;
 /** No manifest is longer, and no model. */
 const MANIFEST_MAX = 1 << 20;
 const MODEL_MAX = 1 << 30;
@@ -35,13 +37,14 @@ async function openStore() {
   }
 }
 
-/** The whole body of `url`, with `progress(got, total)` as it comes. */
-async function fetchWhole(url, progress = () => {}, options = {}) {
+/** The whole body of `url`, with `progress(got, total)` as it comes; given up after `stall` milliseconds without a byte. */
+async function fetchWhole(url, progress = () => {}, { stall = STALL, ...options } = {}) {
   const controller = new AbortController();
+  const late = () => controller.abort(new Failure(`nothing came for ${stall / 1000} seconds`, { again: true }));
   let timer;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => controller.abort(new Failure('nothing came for 20 seconds', { again: true })), STALL);
+    timer = setTimeout(late, stall);
   };
   try {
     alive();
@@ -109,19 +112,41 @@ export const fetchPatiently = (what, url, progress, read) =>
 const chunksOf = (manifest) => manifest.files.flatMap((file) => file.chunks);
 
 /**
- * All files of the model in `folder`, each chunk checked by `digest`.
+ * All files of the model in `folder`, each chunk checked by `digest`; those of the last visit, with a warning, where a new
+ * model does not come whole.
  * @returns {Promise<{ hash: string, stored: boolean, files: { name: string, bytes: Uint8Array }[] }>}
  */
 export async function loadModel(folder, digest, event = () => {}) {
-  const store = await openStore();
-  const { manifest, fresh, kept } = await loadManifest(folder, store);
+  const source = { folder, store: await openStore(), digest };
+  const { manifest, fresh, older } = await loadManifest(source);
+  let loaded;
+  try {
+    loaded = await loadFiles(source, manifest, event);
+  } catch (error) {
+    // What came of the new one stays beside it for the next visit.
+    const last = older && (await loadFiles(source, older, event).catch(() => null));
+    if (!last) throw error;
+    event({ phase: 'warning', message: `The weights of the last visit are used, as new ones did not come whole. ${error.message}` });
+    return last;
+  }
+  let { stored } = loaded;
+  // Not before its last chunk: until then the manifest of the last visit is what works without a network.
+  if (stored && fresh) stored = await keep(source.store, manifestUrl(folder), fresh);
+  // And where there was no room for all of the new one, the chunks of that manifest stay.
+  await forgetOthers(source, stored || !older ? [manifest] : [manifest, older]);
+  return { ...loaded, stored };
+}
+
+/** What `loadModel` returns, of one manifest; `stored` says of its chunks whether all are kept. */
+async function loadFiles({ folder, store, digest }, manifest, event) {
   const chunks = chunksOf(manifest);
   const total = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
   const got = new Map();
+  let over = false;
   const progress = (chunk, bytes) => {
     got.set(chunk.sha256, bytes);
     const sum = chunks.reduce((all, one) => all + (got.get(one.sha256) ?? 0), 0);
-    event({ phase: 'weights', got: sum, total });
+    if (!over) event({ phase: 'weights', got: sum, total });
   };
 
   let stored = Boolean(store);
@@ -134,11 +159,12 @@ export async function loadModel(folder, digest, event = () => {}) {
       stored &&= loaded.stored;
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, work));
-  // Not before its last chunk: until then the manifest of the last visit is what works without a network.
-  if (stored && fresh) stored = await keep(store, manifestUrl(folder), fresh);
-  // And where there was no room for all of the new one, the chunks of that manifest stay.
-  if (store) await forgetOthers(store, folder, stored || !kept ? chunks : [...chunks, ...chunksOf(kept)]);
+  try {
+    await Promise.all(Array.from({ length: PARALLEL }, work));
+  } finally {
+    // Where one failed, what else is under way is kept for the next time, and tells nothing more.
+    over = true;
+  }
   const files = manifest.files.map(({ name, chunks }) => {
     const parts = chunks.map((chunk) => bodies.get(chunk.sha256));
     return { name, bytes: join(parts, parts.reduce((sum, part) => sum + part.length, 0)) };
@@ -166,19 +192,21 @@ async function recall(store, url, read) {
 
 /**
  * The manifest from the server, so that a new model is seen; where it cannot be had, the one of the last visit.
- * `fresh` are its bytes if they are from the server, and `kept` is the one of the last visit.
+ * `fresh` are its bytes if they are from the server, and `older` is the one of the last visit if that is another.
  */
-async function loadManifest(folder, store) {
+async function loadManifest({ folder, store }) {
   const url = manifestUrl(folder);
-  const fetched = () => fetchWhole(url, undefined, { cache: 'no-cache' });
   const kept = await recall(store, url, parseManifest);
+  const fetched = () => fetchWhole(url, undefined, { cache: 'no-cache', stall: kept ? STALL_KEPT : STALL });
   try {
-    // With one at hand nobody waits for a server that does not answer.
+    // With one at hand nobody waits long for a server that does not answer.
     const bytes = await (kept ? fetched() : patiently('The list of weights', fetched));
-    return { manifest: parseManifest(bytes), fresh: bytes, kept };
+    const manifest = parseManifest(bytes);
+    const older = JSON.stringify(kept) === JSON.stringify(manifest) ? undefined : kept;
+    return { manifest, fresh: bytes, older };
   } catch (error) {
     if (!kept) throw error;
-    return { manifest: kept, kept };
+    return { manifest: kept };
   }
 }
 
@@ -225,20 +253,22 @@ async function loadChunk(folder, chunk, store, digest, progress) {
   return { bytes, stored };
 }
 
-/** Removes chunks of other models from the same folder. */
-async function forgetOthers(store, folder, chunks) {
-  const wanted = new Set(chunks.map((chunk) => chunkUrl(folder, chunk).href));
-  const keys = await store.keys().catch(() => []);
-  const others = keys.filter(({ url }) => url.startsWith(folder.href) && url.endsWith('.bin') && !wanted.has(url));
-  await Promise.all(others.map((key) => store.delete(key).catch(() => {})));
+/** Removes what is kept of `folder` and is not `wanted`; says whether there was any. The storage is that of the whole host,
+ * of which other pages have folders of their own. */
+async function forgetIn({ folder, store }, wanted) {
+  const start = new URL('.', folder).href;
+  const isOwn = (url) => url.startsWith(start) && !url.slice(start.length).includes('/');
+  const keys = (await store?.keys().catch(() => [])) ?? [];
+  const unwanted = keys.filter(({ url }) => isOwn(url) && !wanted(url));
+  const gone = await Promise.all(unwanted.map((key) => store.delete(key).catch(() => false)));
+  return gone.some(Boolean);
 }
 
-/** Removes all weights; says whether there were any. */
-export async function forgetAll() {
-  try {
-    return (await globalThis.caches?.delete(STORE)) ?? false;
-  } catch {
-    // A page that may store nothing has nothing stored.
-    return false;
-  }
+/** Removes chunks of other models from the same folder. */
+async function forgetOthers(source, manifests) {
+  const chunks = new Set(manifests.flatMap(chunksOf).map((chunk) => chunkUrl(source.folder, chunk).href));
+  await forgetIn(source, (url) => !url.endsWith('.bin') || chunks.has(url));
 }
+
+/** Removes all weights of `folder`, also those of its older models; says whether there were any. */
+export const forgetAll = async (folder) => forgetIn({ folder, store: await openStore() }, () => false);

@@ -119,13 +119,15 @@ async function compiled(bytes, tries) {
   }
 }
 
-/** Tells of program and weights, which come at once, in one sum; its total is known once both are. */
+/** Tells of program and weights, which come at once, in one sum; its total is known once both are. Warnings go on as they are. */
 function summed(tell) {
   let weights = { got: 0, total: null };
-  return ({ phase, ...part }) => {
+  return (event) => {
+    const { phase, ...part } = event;
+    if (phase === 'warning') return tell(event);
     if (phase === 'weights') weights = part;
     const known = arrived.total !== null && weights.total !== null;
-    tell({ phase, got: arrived.got + weights.got, total: known ? arrived.total + weights.total : null });
+    return tell({ phase, got: arrived.got + weights.got, total: known ? arrived.total + weights.total : null });
   };
 }
 
@@ -215,8 +217,8 @@ const tasks = {
     return { ok: true, origin: Object.fromEntries(told.filter(([, value]) => value !== null)) };
   },
 
-  async purge() {
-    return { ok: true, removed: await forgetAll() };
+  async purge({ model: folder }) {
+    return { ok: true, removed: await forgetAll(new URL(folder)) };
   },
 };
 

@@ -18,8 +18,10 @@ class FakeWorker {
   }
   postMessage(data) {
     if (data.type === 'cancel') return void this.cancelled.add(data.id);
+    // As a browser does it: at once, and not for everything.
+    const sent = structuredClone(data);
     const say = (message) => this.alive && this.onmessage({ data: message });
-    queueMicrotask(() => this.script({ ...data, say, worker: this }));
+    queueMicrotask(() => this.script({ ...sent, say, worker: this }));
     return undefined;
   }
   terminate() {
@@ -31,12 +33,13 @@ globalThis.Worker = FakeWorker;
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
 const model = { name: 'm', hash: '0', licence: '', stages: [], samplers: [] };
 
-/** A worker that loads on `kind`, or on what it is asked for, and makes a picture in three steps. */
+/** A worker that loads on `kind`, or on what it is asked for, makes a picture in three steps, and says yes to all else. */
 const good = (kind) => async ({ id, type, device, why, say, worker, request }) => {
   if (type === 'load') {
     const kindOf = device === 'auto' ? kind : device;
     return say({ id, value: { ok: true, model, device: { kind: kindOf, name: kindOf, why }, stored: true } });
   }
+  if (type !== 'generate') return say({ id, value: { ok: true } });
   for (let step = 1; step <= 3; step++) {
     await tick();
     if (worker.cancelled.has(id)) return say({ id, value: { ok: false, reason: 'cancelled', message: 'Stopped.' } });
@@ -198,9 +201,12 @@ test('a run that replaces another while the model loads hears of the loading', a
   ];
   const one = client();
   const told = [];
-  const runs = ['a', 'b'].map((prompt) => one.generate({ prompt }, ({ phase }) => phase === 'weights' && told.push(prompt)));
-  await Promise.all(runs.map(({ promise }) => promise));
-  assert.deepEqual([...new Set(told)], ['b']);
+  const run = (prompt) => one.generate({ prompt }, ({ phase }) => phase === 'weights' && told.push(prompt)).promise;
+  const first = run('a');
+  while (started < 1) await Promise.resolve();
+  const second = run('b');
+  assert.deepEqual([(await first).reason, (await second).ok], ['superseded', true]);
+  assert.deepEqual(told, ['b']);
 });
 
 test('a run that is stopped while the model loads ends at once', async () => {
@@ -224,6 +230,57 @@ test('unload while the model loads is no fault of the device', async () => {
   assert.equal((await loading).reason, 'cancelled');
   assert.equal(started, 1);
   assert.equal((await one.load()).device.kind, 'webgpu');
+});
+
+/** A run that has told its first step. */
+async function atWork(one) {
+  let run;
+  await new Promise((resolve) => {
+    run = one.generate({ prompt: 'a' }, ({ phase }) => phase === 'denoising' && resolve());
+  });
+  return run;
+}
+
+test('what is asked for while the weights are removed waits for it, and is not ended with it', async () => {
+  const asked = [];
+  scripts = [(data) => (asked.push([data.type, data.model]), good('cpu')(data))];
+  const one = client({ model: 'http://y/m/' });
+  const run = await atWork(one);
+  const purging = one.purge();
+  const next = one.generate({ prompt: 'b', seed: 3 });
+  assert.equal((await run.promise).reason, 'cancelled');
+  assert.deepEqual(await purging, { ok: true });
+  const result = await next.promise;
+  assert.deepEqual([result.ok, result.images], [true, [3]]);
+  assert.deepEqual(asked, [
+    ['load', 'http://y/m/'],
+    ['generate', undefined],
+    ['purge', 'http://y/m/'],
+    ['load', 'http://y/m/'],
+    ['generate', undefined],
+  ]);
+});
+
+test('a load and a file that come while the worker is ended have the next one', async () => {
+  const one = client();
+  await atWork(one);
+  const unloading = one.unload();
+  const [loaded, read] = await Promise.all([one.load(), one.read(new ArrayBuffer(1))]);
+  assert.deepEqual(await unloading, { ok: true });
+  assert.deepEqual([loaded.ok, read.ok, started], [true, true, 2]);
+  assert.equal(one.loaded.model.name, 'm');
+});
+
+test('a run that is stopped while the worker is ended loads nothing', async () => {
+  const one = client();
+  await atWork(one);
+  const unloading = one.unload();
+  const run = one.generate({ prompt: 'b' });
+  const again = one.unload();
+  assert.equal((await run.promise).reason, 'cancelled');
+  assert.deepEqual(await Promise.all([unloading, again]), [{ ok: true }, { ok: true }]);
+  await tick();
+  assert.deepEqual([one.loaded, started], [null, 1]);
 });
 
 test('a worker that cannot load leaves its part to the others', async () => {
@@ -287,19 +344,22 @@ test('several workers tell of the stage of the slowest, and of a warning once', 
     const { id, type, say, request } = data;
     if (type === 'load') return good('cpu')(data);
     say({ id, event: { phase: 'warning', message: 'the prompt of picture 1 is too long' } });
+    say({ id, event: { phase: 'encoded', tokens: request.pictures.map(({ seed }) => 3 + seed) } });
     for (const stage of [1, 2]) {
       say({ id, event: { phase: 'stage_started', stage, stages: 2, size: 8, steps: 1 } });
       // The second worker is the slower one.
       for (let wait = request.pictures[0].seed; wait > 0; wait--) await tick();
       say({ id, event: { phase: 'denoising', stage, step: 1, steps: 1, images: [] } });
+      say({ id, event: { phase: 'stage_done', stage } });
     }
     return say({ id, value: { ok: true, images: [], settings: {} } });
   };
   scripts = [staged];
   const told = [];
-  const tell = ({ phase, stage, message }) => told.push(message ?? `${phase} ${stage}`);
+  const tell = ({ phase, stage, tokens, message }) => told.push(message ?? `${phase} ${tokens ?? stage}`);
   assert.equal((await client().generate({ prompt: 'a', seed: 0, count: 2 }, tell).promise).ok, true);
-  assert.deepEqual(told, ['The prompt is too long.', 'stage_started 1', 'denoising 1', 'stage_started 2', 'denoising 2']);
+  const stages = [1, 2].flatMap((stage) => ['stage_started', 'denoising', 'stage_done'].map((phase) => `${phase} ${stage}`));
+  assert.deepEqual(told, ['The prompt is too long.', 'encoded 3,4', ...stages]);
 });
 
 test('settings that no worker can be sent are copied, or told', async () => {
@@ -311,6 +371,42 @@ test('settings that no worker can be sent are copied, or told', async () => {
   const round = [];
   round.push(round);
   assert.equal((await client().generate({ prompt: 'a', stages: round }).promise).reason, 'unsupported_option');
+});
+
+test('what no worker can be sent is told, and ends neither the worker nor a run', async () => {
+  const one = client();
+  const run = await atWork(one);
+  const taken = new ArrayBuffer(1);
+  structuredClone(taken, { transfer: [taken] });
+  for (const result of [await one.read(taken), await one.png(new Proxy(image(1, 1, 9), {}), {})]) {
+    assert.equal(result.reason, 'unsupported_option');
+    assert.match(result.message, /^What was given cannot be sent to the worker: .*\.$/);
+  }
+  assert.equal((await run.promise).ok, true);
+  assert.deepEqual([one.loaded.model.name, started], ['m', 1]);
+});
+
+test('how a picture was made is copied, or told', async () => {
+  let heard;
+  scripts = [(data) => ((heard = data.origin ?? heard), good('cpu')(data))];
+  const origin = { prompt: 'a', settings: new Proxy({ stages: [{ steps: 3 }] }, {}) };
+  assert.equal((await client().png(image(1, 1, 9), origin)).ok, true);
+  assert.deepEqual(heard, { prompt: 'a', settings: { stages: [{ steps: 3 }] } });
+  const refused = await client().png(image(1, 1, 9), { ...origin, seed: 7n });
+  assert.deepEqual([refused.reason, started], ['unsupported_option', 1]);
+});
+
+test('a file that is read while a graphics device ends the worker does not end the next one', async () => {
+  const ending = ({ id, type, say }) => {
+    if (type !== 'load') return;
+    say({ id, event: { phase: 'device' } });
+    setTimeout(() => say({ fatal: 'Gone.' }), 1);
+  };
+  scripts = [ending, good('webgpu')];
+  const one = client();
+  const [loaded, read] = await Promise.all([one.load(), one.read(new ArrayBuffer(1))]);
+  assert.deepEqual([loaded.ok, loaded.device?.kind, started], [true, 'cpu', 2]);
+  assert.deepEqual([read.reason, read.message], ['backend_unavailable', 'Gone.']);
 });
 
 test('what a worker says is a sentence', async () => {

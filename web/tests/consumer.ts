@@ -22,7 +22,7 @@ import {
 const offered: Capabilities = await FirefallClient.detect();
 const client: FirefallClient = offered.webgpu
   ? FirefallClient.createDefault()
-  : new FirefallClient({ assets: new URL('https://example.org/firefall/'), model: '/model/', device: 'cpu' });
+  : new FirefallClient({ assets: new URL('/firefall/', location.href), model: 'https://example.org/model/', device: 'cpu' });
 
 /** Every phase of loading, and no other. */
 function loading(progress: LoadProgress): string {
@@ -33,6 +33,8 @@ function loading(progress: LoadProgress): string {
     case 'device':
     case 'model':
       return progress.phase;
+    case 'warning':
+      return progress.message;
   }
 }
 
@@ -47,8 +49,6 @@ function making(progress: GenerateProgress): string | ImageData[] {
       return progress.step < progress.steps ? progress.images : `stage ${progress.stage}`;
     case 'stage_done':
       return `stage ${progress.stage}`;
-    case 'warning':
-      return progress.message;
     case 'recovering':
       return `${progress.message} ${progress.device}`;
     default:

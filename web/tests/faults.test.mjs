@@ -67,11 +67,20 @@ for (const name of ['a server error', 'an HTML page in place of a chunk', 'a chu
   });
 }
 
+/** Presses the button to try again, and says where the focus is then. */
+const pressed = (page) =>
+  page.evaluate(() => {
+    const button = document.querySelector('#trouble button');
+    button.focus();
+    button.click();
+    return document.activeElement.id;
+  });
+
 test('W14 a program that is missing is told, and can be tried again', async () => {
   const page = await visit({ fault: badly(Infinity, end(404, 'not found'), program) });
   assert.match(await trouble(page), /^The program could not be loaded: the server answered 404\. Try again\./);
   heal();
-  await page.click('#trouble button');
+  assert.equal(await pressed(page), 'prompt');
   await ready(page);
   await works(page);
 });
@@ -85,7 +94,7 @@ test('W14 a prompt of which the load fails can be tried again', async () => {
   asked();
   assert.match(await trouble(page), /part of the weights could not be loaded/);
   heal();
-  await page.click('#trouble button');
+  assert.equal(await pressed(page), 'stop');
   const { status, trouble: said } = await outcome(page);
   assert.match(status, /^Done/, said);
   await page.context().close();
@@ -160,6 +169,27 @@ test('W14 weights of another host are loaded where it lets other pages read them
   assert.match(refused.message, /^The list of weights could not be loaded: the connection failed .*Try again\.$/);
   assert.equal((await load(free)).ok, true);
   await Promise.all([closed.close(), free.close()]);
+  await works(page);
+});
+
+test('W14 new weights of which a part is missing leave those of the last visit, and that is told', async () => {
+  const page = await visit();
+  await ready(page);
+  const missing = 'f'.repeat(64);
+  const next = JSON.stringify({ format: 1, hash: missing, files: [{ name: 'model.json', chunks: [{ sha256: missing, bytes: 5 }] }] });
+  server.fault = async (file, response) => file.endsWith('manifest.json') && (response.writeHead(200).end(next), true);
+  const loaded = await page.evaluate(async () => {
+    const folder = [...document.scripts].find(({ src }) => src.endsWith('main.js')).src;
+    const { FirefallClient } = await import(new URL('firefall/index.js', folder));
+    const client = new FirefallClient({ model: new URL('model/', location.href.split('?')[0]), device: 'cpu' });
+    const warnings = [];
+    const { ok, stored } = await client.load(({ phase, message }) => phase === 'warning' && warnings.push(message));
+    await client.unload();
+    return { ok, stored, warnings };
+  });
+  assert.deepEqual([loaded.ok, loaded.stored, loaded.warnings.length], [true, true, 1]);
+  assert.match(loaded.warnings[0], /^The weights of the last visit are used, .* the server answered 404/);
+  heal();
   await works(page);
 });
 
@@ -251,6 +281,7 @@ test('W17 a page that is older than its host by now says so', async () => {
   };
   const page = await visit({ fault });
   await page.waitForFunction(() => /new version; reload it\./.test(document.getElementById('trouble').textContent), null, { timeout: 60_000 });
+  assert.match(await page.textContent('#trouble'), /^The worker .+ This page has a new version; reload it\. Try again$/s);
   heal();
   await page.context().close();
 });
@@ -268,6 +299,35 @@ test('W18 a new version takes the place of the one that was kept', async () => {
   await until(() => page.evaluate(async (old) => !(await caches.keys()).includes(old), old));
   await works(page);
   heal();
+});
+
+/** What a host may do where the page is kept: the kept one comes, and soon. */
+const ABSENT = { 'never answers': async () => {}, 'is down behind its gateway': end(502, 'bad gateway') };
+for (const [name, answer] of Object.entries(ABSENT)) {
+  test(`W18 a page that is kept comes also where its host ${name}`, async () => {
+    server.fault = null;
+    const page = await open(browser, `${server.url}?device=cpu`);
+    await ready(page);
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    server.fault = badly(Infinity, answer, (path) => path === '/');
+    server.log.length = 0;
+    await page.reload({ timeout: 20_000 });
+    assert.ok(server.log.includes('/'), 'the host was asked first');
+    await ready(page);
+    heal();
+    await works(page);
+  });
+}
+
+test('W18 a page that the browser threw away comes from its host', async () => {
+  server.fault = null;
+  const page = await open(browser, `${server.url}?device=cpu`);
+  await ready(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.evaluate(async () => Promise.all((await caches.keys()).map((key) => caches.delete(key))));
+  await page.reload();
+  await ready(page);
+  await works(page);
 });
 
 test('W18 a page in place of a file is not kept, and the files are at the next visit', async () => {

@@ -1,10 +1,11 @@
 // Files that the page gives and takes, and what the command line says of them.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { crc32, deflateSync } from 'node:zlib';
 
 import { button } from './browser.mjs';
 
@@ -22,6 +23,25 @@ export async function saved(page) {
   const [download] = await Promise.all([page.waitForEvent('download'), button(page, 'Save PNG').click()]);
   const file = join(scratch, `${Math.random()}-${download.suggestedFilename()}`);
   await download.saveAs(file);
+  return file;
+}
+
+/** A PNG file of one gray pixel that says `texts`, by keyword, as another program may write it. */
+export async function noted(texts) {
+  const number = (value) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(value);
+    return bytes;
+  };
+  const chunk = (kind, data) => {
+    const body = Buffer.concat([Buffer.from(kind), data]);
+    return Buffer.concat([number(data.length), body, number(crc32(body))]);
+  };
+  const told = Object.entries(texts).map(([key, text]) => chunk('tEXt', Buffer.from(`${key}\0${text}`, 'latin1')));
+  const head = chunk('IHDR', Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]));
+  const pixel = chunk('IDAT', deflateSync(Buffer.from([0, 128])));
+  const file = join(scratch, `${Math.random()}.png`);
+  await writeFile(file, Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), head, ...told, pixel, chunk('IEND', Buffer.alloc(0))]));
   return file;
 }
 

@@ -99,6 +99,25 @@ test('below a path a link leads back to it, and to the picture', async () => {
   await other.context().close();
 });
 
+test('weights that are removed in one folder stay in the other folder of the host', async () => {
+  const page = await visit(DEEP);
+  const other = await page.context().newPage();
+  await other.goto(`${at('/other/')}?device=cpu`);
+  await ready(other);
+  const kept = (folder) =>
+    other.evaluate(async (start) => {
+      const keys = await (await caches.open('firefall-weights')).keys();
+      return keys.filter(({ url }) => url.startsWith(start)).length;
+    }, at(folder));
+  const before = await kept('/other/');
+  assert.ok(before > 0);
+  assert.equal(await kept(DEEP), before);
+  await page.click('#forget');
+  await until(async () => (await kept(DEEP)) === 0);
+  assert.equal(await kept('/other/'), before);
+  await page.context().close();
+});
+
 test('a new version in one folder takes the place of its old one, and leaves the other folder of the host alone', async () => {
   const page = await visit(DEEP);
   await installed(page);

@@ -172,16 +172,22 @@ test('typing works while the weights are on their way', async () => {
   await page.context().close();
 });
 
-test('a link leaves alone what was typed while the weights were on their way', async () => {
-  server.fault = async (file) => {
-    if (file.endsWith('.bin')) await new Promise((resolve) => setTimeout(resolve, 400));
-    return false;
-  };
-  const page = await open(browser, `${server.url}?device=cpu#v=1&prompt=a%20blue%20star&seed=9`);
-  await page.keyboard.type('a red circle');
-  await ready(page);
-  server.fault = null;
-  assert.deepEqual([await page.inputValue('#prompt'), await page.inputValue('#seed')], ['a red circle', '9']);
+test('a link of which nothing is understood leaves the form alone, and that is told', async () => {
+  const page = await visit('?device=cpu');
+  await page.click('#settings summary');
+  await page.fill('#prompt', 'a red circle');
+  await page.fill('#seed', '5');
+  for (const [hash, words] of [['#top', 'The link has "top"'], [`#v=1&prompt=${'x'.repeat(50_000)}`, 'The link is too long']]) {
+    await page.evaluate((hash) => (location.hash = hash), hash);
+    await page.getByRole('alert').filter({ hasText: words }).waitFor({ timeout: 10_000 });
+    assert.deepEqual([await page.inputValue('#prompt'), await page.inputValue('#seed')], ['a red circle', '5']);
+  }
+  await page.context().close();
+});
+
+test('a line break in a link is a space in the form', async () => {
+  const page = await visit('?device=cpu#v=1&prompt=a%20red%20star%0D%0Aabove&negative=gray%0Ablue');
+  assert.deepEqual([await page.inputValue('#prompt'), await page.inputValue('#negative')], ['a red star above', 'gray blue']);
   await page.context().close();
 });
 

@@ -59,6 +59,20 @@ test('what is not understood is told and left out', () => {
   }
 });
 
+test('where nothing is understood there is no wish', () => {
+  assert.deepEqual(fromFragment('#v=1', SAMPLERS), { wish: null, refused: [] });
+  for (const link of ['#top', '#seed=x', '#v=9', `#prompt=${'x'.repeat(50_000)}`]) {
+    const { wish, refused } = fromFragment(link, SAMPLERS);
+    assert.deepEqual([wish, refused.length], [null, 1], link.slice(0, 20));
+  }
+  assert.equal(fromFragment('#seed=0', SAMPLERS).wish.seed, 0);
+});
+
+test('before there is a model any name may be that of a sampler', () => {
+  const { wish, refused } = fromFragment('#prompt=x&sampler=,euler');
+  assert.deepEqual([wish.stages, refused], [[{}, { sampler: 'euler' }], []]);
+});
+
 test('a long link, and one with much wrong, end soon', () => {
   assert.match(fromFragment(`#prompt=${'x'.repeat(50_000)}`, SAMPLERS).refused[0], /too long/);
   const many = Array.from({ length: 500 }, (_, i) => `k${i}=1`).join('&');

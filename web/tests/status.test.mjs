@@ -35,3 +35,18 @@ test('what should be known is told in whole sentences, one after the other', () 
   assert.equal(trouble.textContent, 'The prompt is too long. The link is old.');
   assert.equal(trouble.hidden, false);
 });
+
+test('what should be known stands once beside what went wrong, until the next run', () => {
+  const trouble = element();
+  const status = new Status(element(), element(), trouble);
+  status.warn('The link is old.');
+  status.fail('The load failed.');
+  ['This page has a new version.', 'The link is old.'].forEach((message) => status.warn(message));
+  assert.equal(trouble.textContent, 'The load failed. The link is old. This page has a new version.');
+  status.fail('The prompt is empty.');
+  assert.equal(trouble.textContent, 'The prompt is empty. The link is old. This page has a new version.');
+  status.begin();
+  assert.equal(trouble.hidden, true);
+  status.warn('The prompt is too long.');
+  assert.deepEqual([trouble.textContent, trouble.hidden], ['The prompt is too long.', false]);
+});

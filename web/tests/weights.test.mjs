@@ -48,7 +48,7 @@ after(async () => {
 });
 beforeEach(() => {
   cache = new FakeCache();
-  globalThis.caches = { open: async () => cache, delete: async () => cache.size > 0 && (cache.clear(), true) };
+  globalThis.caches = { open: async () => cache };
   server.fault = null;
   server.log.length = 0;
 });
@@ -82,13 +82,54 @@ test('offline, or behind a page that asks to sign in, the last visit is enough',
   whole(await load());
 });
 
-test('an update that breaks off leaves the model of the last visit', async () => {
+test('nobody waits long for a server that hangs where a model is kept', async () => {
   await load();
-  const next = { ...model.manifest, files: [{ name: 'model.json', chunks: [{ sha256: 'a'.repeat(64), bytes: 5 }] }] };
-  server.fault = async (path, response) => path.endsWith('manifest.json') && (response.writeHead(200).end(JSON.stringify(next)), true);
-  await assert.rejects(load(), { name: 'download_failed', message: /the server answered 404/ });
+  server.fault = async (path) => path.endsWith('manifest.json');
+  const start = performance.now();
+  whole(await load());
+  assert.ok(performance.now() - start < 10_000);
+});
+
+/** A new model of which one chunk comes late and the other is missing; `fault` is a server that has it. */
+function halfDone() {
+  const [late, missing] = [randomBytes(10), randomBytes(10)];
+  const chunks = [late, missing].map((bytes) => ({ sha256: sha256(bytes), bytes: bytes.length }));
+  const manifest = { format: 1, hash: sha256('next'), files: [{ name: 'model.json', chunks }] };
+  const fault = async (path, response) => {
+    if (path.endsWith('manifest.json')) return response.writeHead(200).end(JSON.stringify(manifest)), true;
+    if (!path.includes(chunks[0].sha256)) return false;
+    setTimeout(() => response.writeHead(200).end(late), 100);
+    return true;
+  };
+  return { late: `${server.url}${chunks[0].sha256}.bin`, fault };
+}
+
+test('of a new model that does not come whole nothing is used, and the one of the last visit is', async () => {
+  await load();
+  const { late, fault } = halfDone();
+  server.fault = fault;
+  const events = [];
+  const loaded = await load((event) => events.push(event));
+  whole(loaded);
+  assert.equal(loaded.stored, true);
+  const [warning, ...more] = events.filter(({ phase }) => phase === 'warning');
+  assert.match(warning.message, /^The weights of the last visit are used, .* the server answered 404\. Try again\.$/);
+  assert.deepEqual(more, []);
+  assert.deepEqual(events.at(-2), { phase: 'weights', got: 5110, total: 5110 });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(events.at(-1), warning, 'nothing more is told of the new one');
+  assert.ok(await cache.match(late), 'what came of it is kept for the next visit');
   server.fault = async (path, response) => (response.destroy(), true);
   whole(await load());
+});
+
+test('a new model that does not come whole is told where the one of the last visit is not whole either', async () => {
+  await load();
+  const chunk = (await cache.keys()).find(({ url }) => url.endsWith('.bin'));
+  await cache.delete(chunk);
+  const { fault } = halfDone();
+  server.fault = async (path, response) => (await fault(path, response)) || (response.writeHead(404).end(), true);
+  await assert.rejects(load(), { name: 'download_failed', message: /the server answered 404/ });
 });
 
 test('a fault that passes is healed', async () => {
@@ -163,7 +204,7 @@ test('a page that may store nothing removes nothing', async () => {
     },
   });
   try {
-    assert.equal(await forgetAll(), false);
+    assert.equal(await forgetAll(new URL(server.url)), false);
   } finally {
     Object.defineProperty(globalThis, 'caches', { configurable: true, writable: true, value: undefined });
   }
@@ -185,7 +226,17 @@ test('without room or without a store it loads all the same, and says so', async
   const none = await load();
   whole(none);
   assert.equal(none.stored, false);
-  assert.equal(await forgetAll(), false);
+  assert.equal(await forgetAll(new URL(server.url)), false);
+});
+
+test('weights are removed with those of older models of their folder, and others of the host are not', async () => {
+  await load();
+  await cache.put(`${server.url}${'f'.repeat(64)}.bin`, new Response('old'));
+  const others = ['other/model/manifest.json', `other/model/${'f'.repeat(64)}.bin`].map((path) => server.url + path);
+  for (const url of others) await cache.put(url, new Response('another page'));
+  assert.equal(await forgetAll(new URL(server.url)), true);
+  assert.deepEqual((await cache.keys()).map(({ url }) => url), others);
+  assert.equal(await forgetAll(new URL(server.url)), false);
 });
 
 test('a manifest that is none is told', async () => {

@@ -77,16 +77,20 @@ addEventListener('keydown', (event) => {
 });
 addEventListener('hashchange', () => openLink());
 listenForFiles();
+at('device').textContent = 'Loading…';
+// What was typed before this page could hear it stays.
+openLink(prompt.value);
 load();
 
-async function load() {
-  const loaded = await client.load((progress) => status.loading(progress));
+/** Loads program and weights; what fails may be tried again by `retry`. */
+async function load(retry = load) {
+  const loaded = await client.load((progress) => (progress.phase === 'warning' ? status.warn(progress.message) : status.loading(progress)));
   // Whoever closed the client says so.
   if (loaded.reason === 'cancelled') return undefined;
   if (!loaded.ok) {
     at('device').textContent = '';
     // A run that waits for the same load tells of its end, and tries again as a run.
-    return abort ? undefined : failed(loaded, load);
+    return abort ? undefined : failed(loaded, retry);
   }
   modelReady(client.loaded);
   // The status line is that of a run, where there is one.
@@ -98,8 +102,14 @@ async function load() {
 
 /** Tells what went wrong, and where it may be because the host has another version of the page by now, that too. */
 async function failed({ message }, retry) {
-  status.fail(message, { retry });
+  status.fail(message, { retry: retry && (() => tryAgain(retry)) });
   if (!client.loaded && (await outdated())) status.warn('This page has a new version; reload it.');
+}
+
+/** Leads on from the button that has gone by now; else the next Tab would begin at the top of the page. */
+function tryAgain(retry) {
+  retry();
+  if (document.activeElement === document.body) at(abort ? 'stop' : 'prompt').focus({ preventScroll: true });
 }
 
 /** Whether the page on its host is of another version, past what the service worker keeps. */
@@ -120,7 +130,7 @@ function modelReady(loaded) {
     settings.show(loaded.model);
     at('model').textContent = `Model ${loaded.model.name}, ${loaded.model.hash.slice(0, 16)}. ${loaded.model.licence}`;
   }
-  if (!before) openLink(prompt.value.trim() ? prompt.value : undefined);
+  if (!before) judgeLink();
 }
 
 function deviceLine({ kind, name, why }) {
@@ -232,10 +242,15 @@ function follow(progress, wish) {
   status.follow(progress, wish);
 }
 
+/** A field of one line drops line breaks, and would join the words around them. */
+function oneLine(text) {
+  return text.replace(/[\r\n]+/g, ' ');
+}
+
 /** Puts a wish into the form. */
 function restore(wish) {
-  prompt.value = wish.prompt;
-  settings.restore(wish);
+  prompt.value = oneLine(wish.prompt);
+  settings.restore({ ...wish, negative: oneLine(wish.negative) });
 }
 
 /** Brings an earlier picture back with what made it. A run, and a part that is being painted, keep the place of the picture. */
@@ -253,13 +268,19 @@ function recall(wish, image) {
   return status.note(`The picture is back, with its settings.${painted}`);
 }
 
-/** Puts into the form what the address asks for, but for the prompt where one was `typed` while the model was on its way. */
-function openLink(typed) {
+/** Puts into the form what the address asks for, but for the prompt where one was `typed`. */
+function openLink(typed = '') {
   // What was loaded last: its fields are there also where its weights were removed.
-  const link = fromFragment(location.hash, known?.model.samplers ?? []);
-  if (!link || !known) return;
-  restore({ ...link.wish, prompt: typed ?? link.wish.prompt });
-  const other = link.wish.model && !known.model.hash.startsWith(link.wish.model);
+  const link = fromFragment(location.hash, known?.model.samplers);
+  if (link?.wish) restore({ ...link.wish, prompt: typed.trim() ? typed : link.wish.prompt });
+  if (known) judgeLink();
+}
+
+/** Says what of the address is not understood, and where it is about another model than this one. */
+function judgeLink() {
+  const link = fromFragment(location.hash, known.model.samplers);
+  if (!link) return;
+  const other = link.wish?.model && !known.model.hash.startsWith(link.wish.model);
   const notes = other ? ['The link was made with another model; its picture will differ.'] : [];
   const all = [...notes, ...link.refused];
   if (all.length) status.warn(all.join(' '));
@@ -335,20 +356,33 @@ function listenForFiles() {
 async function openFile(file) {
   if (file.size > 64 << 20) return status.fail(`${file.name} is larger than 64 MiB.`);
   opening = file;
-  const image = await decoded(file, MAX_SIDE);
-  const result = await client.read(await file.arrayBuffer());
+  const { image, result } = await contents(file);
   if (opening !== file) return undefined;
-  if (!result.ok && !image) return status.fail(`${file.name}: ${result.message}`);
-  const { origin } = result.ok ? result : { origin: {} };
   if (image) showFile(file.name, image);
-  // Before there is a model its settings have no fields.
-  if (origin.prompt && !known) await load();
-  if (opening !== file) return undefined;
+  const retry = () => openFile(file);
+  // Where the program failed, and not the file, nobody knows how the picture was made.
+  if (!result.ok && result.reason !== 'bad_file') return failed({ message: `${file.name}: ${result.message}` }, retry);
+  if (!result.ok && !image) return status.fail(`${file.name}: ${result.message}`);
+  const { origin = {} } = result;
+  // Before there is a model its settings have no fields; where the load fails, it says why.
+  if (origin.prompt && !known) await load(retry);
+  if (opening !== file || (origin.prompt && !known)) return undefined;
   const notes = [];
   if (origin.prompt) notes.push(`The settings of ${file.name} are in the form.`, ...restoreOrigin(origin));
   else notes.push(`${file.name} does not say how it was made.`);
   if (!image) notes.push(`It has no picture that can be shown here, or one of more than ${MAX_SIDE} pixels a side.`);
   return origin.prompt || image ? status.note(notes.join(' ')) : status.fail(notes.join(' '));
+}
+
+/** A file's picture, null if there is none that can be shown, and what the program says of how it was made. */
+async function contents(file) {
+  try {
+    const image = await decoded(file, MAX_SIDE);
+    return { image, result: await client.read(await file.arrayBuffer()) };
+  } catch {
+    const message = 'It could not be read. It may be a folder, or no longer be where it was; open it again.';
+    return { image: null, result: { ok: false, reason: 'bad_file', message } };
+  }
 }
 
 /** Puts into the form how a file was made, and says what is amiss. */

@@ -117,6 +117,7 @@ export async function thumbnail(image) {
   const small = await createImageBitmap(image, { resizeWidth: width, resizeHeight: height, resizeQuality: 'medium' });
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   canvas.getContext('2d').drawImage(small, 0, 0);
+  small.close();
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
   return blob ? URL.createObjectURL(blob) : '';
 }

@@ -3,12 +3,17 @@
 import { MAX_COUNT, MAX_SEED, decimal, emptyWish, whole } from './share.js';
 
 const at = (id) => document.getElementById(id);
+/** A number or a text of a file as text; nothing else is taken for one. */
+const said = (value) => (['number', 'string'].includes(typeof value) ? String(value) : '');
+
 /** Fresh seeds are short enough to be read aloud. */
 const FRESH = 1_000_000;
 
 export class Settings {
   #stages = [];
   #fields = [];
+  /** What is asked of the stages while there is no model to say which there are. */
+  #asked = { stages: [], stopAfter: null };
 
   constructor() {
     at('reset').onclick = () => this.restore(emptyWish());
@@ -25,9 +30,10 @@ export class Settings {
     const names = stages.map(({ size }, i) => (i === 0 ? `Base, ${size} × ${size}` : `Then ${size} × ${size}`));
     const sizes = stages.map(({ size }, i) => new Option(`${size} × ${size}`, String(i + 1)));
     at('size').replaceChildren(...sizes);
-    at('size').value = String(stages.length);
     this.#fields = stages.map((stage) => fieldsOf(stage, samplers));
     at('stages').replaceChildren(...this.#fields.map((fields, i) => fieldset(names[i], fields)));
+    this.#restoreStages(this.#asked);
+    this.#asked = { stages: [], stopAfter: null };
   }
 
   /** What is asked; `problem` is a sentence about `field`, which says nothing of use. The seed is drawn anew if it may. */
@@ -52,6 +58,7 @@ export class Settings {
       if (sampler.value !== stage.sampler) asked.sampler = sampler.value;
       return asked;
     });
+    if (this.#stages.length === 0) Object.assign(wish, this.#asked);
     if (wish.stages.every((stage) => Object.keys(stage).length === 0)) wish.stages = [];
     wish.stages = wish.stages.slice(0, wish.stopAfter ?? undefined);
     if (!wish.problem) this.#used = at('seed').value;
@@ -68,13 +75,22 @@ export class Settings {
     }
     at('count').value = String(wish.count);
     at('negative').value = wish.negative;
-    at('size').value = String(Math.min(wish.stopAfter ?? this.#stages.length, this.#stages.length));
+    this.#restoreStages(wish);
+  }
+
+  /** Where there is no model yet, its fields get this once there is. */
+  #restoreStages({ stages, stopAfter }) {
+    if (this.#stages.length === 0) {
+      this.#asked = { stages, stopAfter };
+      return;
+    }
+    at('size').value = String(Math.min(stopAfter ?? this.#stages.length, this.#stages.length));
     this.#fields.forEach(({ steps, scale, sampler }, i) => {
-      const asked = wish.stages[i] ?? {};
+      const asked = stages[i] ?? {};
       const stage = this.#stages[i];
       steps.value = String(asked.steps ?? stage.steps);
       scale.value = String(asked.cond_scale ?? stage.condScale);
-      sampler.value = asked.sampler ?? stage.sampler;
+      sampler.value = offers(sampler, asked.sampler) ? asked.sampler : stage.sampler;
     });
   }
 
@@ -83,15 +99,20 @@ export class Settings {
     const wish = emptyWish();
     const stages = Array.isArray(settings?.stages) ? settings.stages.slice(0, this.#stages.length) : [];
     wish.stages = stages.map((stage) => ({
-      steps: whole(String(stage?.steps), 1, 1000),
-      cond_scale: decimal(String(stage?.cond_scale), -100, 100),
-      sampler: this.#fields[0] && [...this.#fields[0].sampler.options].some((o) => o.value === stage?.sampler) ? stage.sampler : undefined,
+      steps: whole(said(stage?.steps), 1, 1000),
+      cond_scale: decimal(said(stage?.cond_scale), -100, 100),
+      sampler: this.#fields[0] && offers(this.#fields[0].sampler, stage?.sampler) ? stage.sampler : undefined,
     }));
-    if (stages.length > 0 && stages.length < this.#stages.length) wish.stopAfter = stages.length;
+    // Our files name each stage that ran, with its size; what other programs write is read as that of the first one alone.
+    const all = stages.length > 0 && stages.every((stage) => said(stage?.size));
+    if (all && stages.length < this.#stages.length) wish.stopAfter = stages.length;
     const lost = (asked, i) => Object.keys(asked).some((key) => asked[key] === undefined && stages[i]?.[key] !== undefined);
     return { ...wish, partly: wish.stages.some(lost) };
   }
 }
+
+/** Whether a list has a choice of this name. */
+const offers = (list, name) => [...list.options].some(({ value }) => value === name);
 
 function fieldsOf(stage, samplers) {
   const input = (attributes) => Object.assign(document.createElement('input'), attributes);

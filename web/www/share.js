@@ -74,19 +74,21 @@ const READERS = {
   steps: (text, wish) => putEach(wish, 'steps', text, (one) => whole(one, 1, MAX_STEPS)),
   scale: (text, wish) => putEach(wish, 'cond_scale', text, (one) => decimal(one, -MAX_SCALE, MAX_SCALE)),
   sampler: (text, wish, samplers) =>
-    putEach(wish, 'sampler', text, (one) => (samplers.includes(one) ? one : undefined)),
+    putEach(wish, 'sampler', text, (one) => (!samplers || samplers.includes(one) ? one : undefined)),
   model: (text, wish) => put(wish, 'model', /^[0-9a-f]{16}$/.test(text) ? text : undefined),
 };
 
 /**
- * What a link asks for, and a sentence for everything in it that is not understood.
- * @returns {{ wish: Wish, refused: string[] } | null} null for a link that asks for nothing
+ * What a link asks for, and a sentence for everything in it that is not understood. Without `samplers`, as before there is a
+ * model, any name may be one.
+ * @returns {{ wish: Wish | null, refused: string[] } | null} null for no link; no wish where nothing of it is understood
  */
 export function fromFragment(fragment, samplers) {
   if (fragment.length <= 1) return null;
   const refused = [];
-  if (fragment.length > MAX_LINK) return { wish: emptyWish(), refused: ['The link is too long to be one of this page.'] };
+  if (fragment.length > MAX_LINK) return { wish: null, refused: ['The link is too long to be one of this page.'] };
   let wish = emptyWish();
+  let asks = false;
   const seen = new Set();
   for (const [key, text] of new URLSearchParams(fragment.slice(1))) {
     const shown = key.length > 40 ? `${key.slice(0, 40)}…` : key;
@@ -98,9 +100,10 @@ export function fromFragment(fragment, samplers) {
       seen.add(key);
       const next = READERS[key](text, wish, samplers);
       if (!next) refused.push(`"${text.slice(0, 40)}" is no ${key} that this page can use; it was left out.`);
+      asks ||= key !== 'v' && next !== undefined;
       wish = next ?? wish;
     }
     if (refused.length >= 5) break;
   }
-  return { wish, refused };
+  return { wish: asks ? wish : null, refused };
 }

@@ -7,11 +7,13 @@ export class Status {
   #line;
   #bar;
   #trouble;
-  #started = 0;
   #stageStarted = 0;
   #stage = null;
   #load = null;
   #spoken = 0;
+  #failure = null;
+  /** The button to try again; null where that helps nothing. */
+  #again = null;
   #warnings = [];
 
   constructor(line, bar, trouble) {
@@ -44,8 +46,7 @@ export class Status {
 
   begin() {
     this.#warnings = [];
-    this.#trouble.hidden = true;
-    this.#started = performance.now();
+    this.#settle();
     this.#stage = null;
     this.#show(undefined);
     this.#say('Starting…');
@@ -89,27 +90,40 @@ export class Status {
 
   /** Something that should be known; it stays until the next run. */
   warn(message) {
-    this.#warnings.push(message);
-    this.#tell(this.#warnings.join(' '));
+    if (!this.#warnings.includes(message)) this.#warnings.push(message);
+    this.#tell();
   }
 
   /** Something that went wrong, with a button to try again where that may help. */
   fail(message, { retry } = {}) {
     this.#show(null);
     this.#line.textContent = '';
-    this.#tell(message);
-    if (!retry) return;
-    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try again' });
-    button.onclick = () => {
-      this.#trouble.hidden = true;
-      retry();
-    };
-    this.#trouble.append(' ', button);
+    [this.#failure, this.#again] = [message, retry ? this.#button(retry) : null];
+    this.#tell();
   }
 
-  #tell(message) {
-    this.#trouble.textContent = message;
-    this.#trouble.hidden = false;
+  #button(retry) {
+    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try again' });
+    button.onclick = () => {
+      this.#settle();
+      retry();
+    };
+    return button;
+  }
+
+  /** What went wrong is over; what should be known stays. */
+  #settle() {
+    [this.#failure, this.#again] = [null, null];
+    this.#tell();
+  }
+
+  /** What went wrong, and beside it what should be known; the button keeps the focus if it has it. */
+  #tell() {
+    const focused = this.#again?.matches(':focus');
+    this.#trouble.textContent = [this.#failure, ...this.#warnings].filter(Boolean).join(' ');
+    this.#trouble.hidden = !this.#trouble.textContent;
+    if (this.#again) this.#trouble.append(' ', this.#again);
+    if (focused) this.#again.focus({ preventScroll: true });
   }
 
   /** `undefined`: under way, nobody knows how far; `null`: nothing is under way. */

@@ -6,6 +6,9 @@ const VERSION = '{{version}}';
 const PROGRAM = new URL(location).searchParams.get('program');
 const FILES = ['./', ...{{files}}].filter((file) => !file.endsWith('.wasm') || file.endsWith(`/${PROGRAM}`));
 
+/** So many milliseconds the page waits for the network where it is kept. */
+const PATIENCE = 3000;
+
 /** What a file must come as. A host in the midst of a new version may answer with a page, and call it well. */
 const TYPES = { js: /javascript/, css: /css/, svg: /svg/, wasm: /^(?!text\/html)/ };
 
@@ -48,11 +51,19 @@ async function forgetOlder() {
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   if (request.method !== 'GET' || !request.url.startsWith(self.registration.scope)) return;
-  // The page itself from the network where there is one, so that a new version is seen at once.
-  if (request.mode === 'navigate') event.respondWith(fetch(request).catch(() => kept('./', request)));
-  else if (FILES.some((file) => new URL(file, self.registration.scope).href === request.url)) event.respondWith(kept(request, request));
+  if (request.mode === 'navigate') event.respondWith(page(request));
+  else if (FILES.some((file) => new URL(file, self.registration.scope).href === request.url)) event.respondWith(kept(request));
 });
 
-async function kept(name, request) {
-  return (await caches.match(name, { ignoreSearch: name === './' })) ?? fetch(request);
+/** The page from the network, so that a new version is seen at once; the one that is kept where the network fails or is slow. */
+async function page(request) {
+  const own = await caches.match('./', { ignoreSearch: true }).catch(() => undefined);
+  if (!own) return fetch(request);
+  const late = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+  const answer = await Promise.race([fetch(request).catch(() => undefined), late]);
+  return answer && answer.status < 500 ? answer : own;
+}
+
+async function kept(request) {
+  return (await caches.match(request)) ?? fetch(request);
 }
