@@ -241,17 +241,17 @@ fn kernels(value: Option<&OsStr>) -> Result<bool> {
     }
 }
 
-/// A device opened, or inside what our kernels did wrong on it.
+/// A device opened, or inside why it cannot be used.
 type Opened = Result<Tried>;
 
-/// A device that may be used, or what is wrong with it.
-type Tried = Result<Device, String>;
+/// A device that may be used, with what is wrong with our kernels there, if anything; or what is wrong with it.
+type Tried = Result<(Device, Option<String>), String>;
 
 fn open_of(adapters: &[Adapter], choice: DeviceChoice, opens: impl Fn(&Adapter) -> Opened) -> Result<(Device, String)> {
     let Some((n, asked)) = number_of(adapters, choice) else { return Ok(cpu()) };
     let adapter = pick(adapters, n)?;
     match opens(adapter) {
-        Ok(Ok(device)) => Ok((device, adapter.describe())),
+        Ok(Ok((device, fault))) => Ok((device, named(adapter.describe(), fault.as_deref()))),
         Ok(Err(failure)) => Ok(instead_of(adapter, &failure)),
         Err(failure) if asked => Err(failure).with_context(|| format!("cannot open gpu:{n}, {}", adapter.describe())),
         Err(failure) => Ok(instead_of(adapter, &format!("{failure:#}"))),
@@ -274,15 +274,19 @@ fn cpu() -> (Device, String) {
 /// What the CPU is called if that is wrong with it, which is said as well.
 fn cpu_with(fault: Option<&str>) -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let what = format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" });
-    let Some(fault) = fault else { return what };
-    say(&format!("warning: on the CPU {fault}"));
-    format!("{what}, some kernels off")
+    named(format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }), fault)
+}
+
+/// What a device is called if that is wrong with our kernels there, which is said as well.
+fn named(device: String, fault: Option<&str>) -> String {
+    let Some(fault) = fault else { return device };
+    say(&format!("warning: on {device} {fault}"));
+    format!("{device}, some kernels off")
 }
 
 /// What is wrong with the kernels of the CPU, if anything.
 pub(crate) fn cpu_fault() -> Option<String> {
-    pollster::block_on(firefall_shaders::self_test(&Device::flex())).err()
+    pollster::block_on(firefall_shaders::self_test(&Device::flex())).unwrap_or_else(Some)
 }
 
 fn instead_of(adapter: &Adapter, failure: &str) -> (Device, String) {
@@ -355,7 +359,7 @@ fn start(adapter: &Adapter, name: WgpuBackend) -> Opened {
     let device = options.init().map_err(|e| anyhow::anyhow!(e.to_string()))?;
     // A driver that refuses a kernel is reported by a panic deep inside wgpu.
     let test = catch_unwind(AssertUnwindSafe(|| pollster::block_on(firefall_shaders::self_test(&device))));
-    Ok(test.unwrap_or_else(|_| Err("its driver failed in the self-test".to_owned())).map(|()| device))
+    Ok(test.unwrap_or_else(|_| Err("its driver failed in the self-test".to_owned())).map(|fault| (device, fault)))
 }
 
 #[cfg(test)]
@@ -418,9 +422,11 @@ mod tests {
         let open = |choice, opens: &dyn Fn(&Adapter) -> Opened| open_of(&all, choice, opens);
         let wrong = |_: &Adapter| Ok(Err("norm is 0.5 off".to_owned()));
         let closed = |_: &Adapter| -> Opened { bail!("no memory") };
-        let works = |_: &Adapter| Ok(Ok(Device::flex()));
+        let works = |_: &Adapter| Ok(Ok((Device::flex(), None)));
+        let partly = |_: &Adapter| Ok(Ok((Device::flex(), Some("attend is off".to_owned()))));
         for choice in [DeviceChoice::Auto, DeviceChoice::Gpu(0)] {
             assert_eq!(open(choice, &works).unwrap().1, "broken (discrete, Vulkan)");
+            assert_eq!(open(choice, &partly).unwrap().1, "broken (discrete, Vulkan), some kernels off");
             assert!(open(choice, &wrong).unwrap().1.starts_with("CPU ("), "{choice}");
         }
         // What was asked for by name and does not open is an error.
@@ -438,7 +444,7 @@ mod tests {
         let mut open = |kept: &mut Kept, of: &Adapter| {
             kept.open(of, |name| {
                 names.push(name);
-                Ok(Ok(Device::flex()))
+                Ok(Ok((Device::flex(), None)))
             })
         };
         assert!(open(&mut kept, &gpu).is_ok() && open(&mut kept, &gpu).is_ok());
@@ -463,7 +469,7 @@ mod tests {
             assert_eq!(wrong.unwrap_err(), "norm is 0.5 off", "it is not tried again, nor out of names");
         }
         kept.forget(&gpu);
-        assert!(kept.open(&gpu, |_| Ok(Ok(Device::flex()))).unwrap().is_ok(), "the wrong one is not kept");
+        assert!(kept.open(&gpu, |_| Ok(Ok((Device::flex(), None)))).unwrap().is_ok(), "the wrong one is not kept");
     }
 
     #[test]

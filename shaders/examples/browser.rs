@@ -67,7 +67,9 @@ impl Block {
             "cpu" => Device::flex(),
             _ => webgpu().await?,
         };
-        self_test(&device).await.map_err(|wrong| JsError::new(&wrong))?;
+        if let Some(wrong) = self_test(&device).await.map_err(|wrong| JsError::new(&wrong))? {
+            return Err(JsError::new(&wrong));
+        }
         let c = gamma.len();
         let side = (x.len() / c).isqrt();
         let maps =

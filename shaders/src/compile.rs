@@ -4,6 +4,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// Bytes of workgroup memory that every browser has (`maxComputeWorkgroupStorageSize`).
+const MOST_WORKGROUP_MEMORY: u32 = 16_384;
+
 /// One kernel as `build.rs` emits it: the expanded text and what naga read out of it.
 pub(crate) struct Compiled {
     /// The stem of the file, which is also the name of the Rust constant.
@@ -12,6 +15,8 @@ pub(crate) struct Compiled {
     pub(crate) source: String,
     /// Threads in a workgroup.
     pub(crate) workgroup_size: [u32; 3],
+    /// Bytes of the variables that a workgroup shares.
+    pub(crate) workgroup_memory: u32,
     /// Names of the storage bindings in order of `@binding`.
     pub(crate) bindings: Vec<String>,
 }
@@ -33,6 +38,15 @@ fn expand(dir: &Path, text: &str) -> Result<String, String> {
     Ok(out)
 }
 
+/// Bytes of the variables that a workgroup shares, as WebGPU counts them: each rounded up to 16.
+fn workgroup_memory(module: &naga::Module) -> Result<u32, String> {
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| e.to_string())?;
+    let variables = module.global_variables.iter().map(|(_, v)| v);
+    let shared = variables.filter(|v| v.space == naga::AddressSpace::WorkGroup);
+    Ok(shared.map(|v| layouter[v.ty].size.next_multiple_of(16)).sum())
+}
+
 /// Reads, expands, validates and reflects one shader.
 pub(crate) fn compile(dir: &Path, file: &Path) -> Result<Compiled, String> {
     let name = file.file_stem().and_then(|s| s.to_str()).ok_or("a shader needs a UTF-8 name")?.to_string();
@@ -50,6 +64,12 @@ pub(crate) fn compile(dir: &Path, file: &Path) -> Result<Compiled, String> {
         [entry] if entry.name == "main" => entry,
         _ => return Err(format!("{name}.wgsl: exactly one entry point called main")),
     };
+    let workgroup_memory = workgroup_memory(&module).map_err(|e| format!("{name}.wgsl: {e}"))?;
+    if workgroup_memory > MOST_WORKGROUP_MEMORY {
+        return Err(format!(
+            "{name}.wgsl: {workgroup_memory} bytes of workgroup memory, of which browsers have {MOST_WORKGROUP_MEMORY}"
+        ));
+    }
     let mut bindings: Vec<(u32, String)> = module
         .global_variables
         .iter()
@@ -60,7 +80,7 @@ pub(crate) fn compile(dir: &Path, file: &Path) -> Result<Compiled, String> {
         return Err(format!("{name}.wgsl: bindings must be 0, 1, 2 … in @group(0)"));
     }
     let bindings = bindings.into_iter().map(|(_, name)| name).collect();
-    Ok(Compiled { name, source, workgroup_size: entry.workgroup_size, bindings })
+    Ok(Compiled { name, source, workgroup_size: entry.workgroup_size, workgroup_memory, bindings })
 }
 
 /// The Rust text of one constant a kernel.
@@ -69,12 +89,13 @@ pub(crate) fn emit(kernels: &[Compiled]) -> String {
     for k in kernels {
         let _ = writeln!(
             out,
-            "/// `wgsl/{}.wgsl`, expanded and validated.\npub(crate) const {}: Kernel = Kernel {{ name: {:?}, source: {:?}, workgroup_size: {:?}, bindings: &{:?} }};",
+            "/// `wgsl/{}.wgsl`, expanded and validated.\npub(crate) const {}: Kernel = Kernel {{ name: {:?}, source: {:?}, workgroup_size: {:?}, workgroup_memory: {}, bindings: &{:?} }};",
             k.name,
             k.name.to_uppercase(),
             k.name,
             k.source,
             k.workgroup_size,
+            k.workgroup_memory,
             k.bindings
         );
     }

@@ -6,7 +6,7 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Shape, TensorData};
 
-use crate::proof::{CpuOp, may_serve};
+use crate::proof::{KernelOp, may_serve};
 
 /// Lanes of the vectors in these kernels.
 pub(crate) const LANES: usize = 8;
@@ -224,7 +224,7 @@ macro_rules! by_vectors {
 pub(crate) use by_vectors;
 
 /// Whether the CPU kernels of `op` take `x` as far as its numbers go.
-pub(crate) fn serves(op: CpuOp, x: &FlexTensor) -> bool {
+pub(crate) fn serves(op: KernelOp, x: &FlexTensor) -> bool {
     x.dtype() == DType::F32 && may_serve(op)
 }
 

@@ -9,6 +9,8 @@ pub struct Kernel {
     pub source: &'static str,
     /// Threads in a workgroup.
     pub workgroup_size: [u32; 3],
+    /// Bytes of the variables that a workgroup shares.
+    pub workgroup_memory: u32,
     /// Names of the storage bindings, in order.
     pub bindings: &'static [&'static str],
 }

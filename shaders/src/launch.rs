@@ -36,9 +36,9 @@ fn dim(kernel: &Kernel) -> CubeDim {
     CubeDim::new_3d(x, y, z)
 }
 
-/// Threads that the device of `x` runs in step, at least.
+/// Threads that the device of `x` runs in step, at most: the least that it may run is 4 in browsers that do not tell.
 pub(crate) fn lanes(x: &CubeTensor) -> u32 {
-    x.client.properties().hardware.plane_size_min
+    x.client.properties().hardware.plane_size_max
 }
 
 /// An uninitialised contiguous tensor beside `x`.

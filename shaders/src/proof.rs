@@ -16,13 +16,26 @@ use crate::ops::{attend, conv3x3, global_context, layer_norm, linear, pointwise,
 
 mod flex;
 
-pub(crate) use flex::{CpuOp, may_serve};
+pub(crate) use flex::{KernelOp, may_serve};
+
+/// A bit for each op.
+type Ops = u32;
+
+/// Of the kernels' ops.
+const ALL: Ops = Ops::MAX;
 
 struct Proof {
     /// Devices under test, and how far the test is.
     trying: Vec<(Key, Phase)>,
-    /// Devices on which all agreed.
-    proven: Vec<Key>,
+    /// Devices that were tested, and what of the kernels was wrong there.
+    proven: Vec<(Key, Refused)>,
+}
+
+/// The ops that stay on their plain bodies on a device, and a sentence on why.
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    ops: Ops,
+    why: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,17 +62,16 @@ pub(crate) fn switched_on() -> bool {
     SWITCHED_ON.load(Ordering::Relaxed)
 }
 
-/// Whether the kernels may run where this tensor lives.
-pub(crate) fn proven(x: &CubeTensor) -> bool {
-    switched_on() && may_run(&x.device)
+/// Whether the kernels of `op` may run where this tensor lives.
+pub(crate) fn proven(x: &CubeTensor, op: KernelOp) -> bool {
+    switched_on() && may_run(&x.device, op)
 }
 
-fn may_run(device: &Key) -> bool {
-    let phase = match PROOF.read() {
-        Ok(proof) if proof.proven.contains(device) => return true,
-        Ok(proof) => proof.trying.iter().find(|(key, _)| key == device).map(|(_, phase)| *phase),
-        Err(_) => None,
-    };
+fn may_run(device: &Key, op: KernelOp) -> bool {
+    if let Some(refused) = refused(device) {
+        return refused.ops & op.bit() == 0;
+    }
+    let phase = PROOF.read().ok().and_then(|proof| proof.trying.iter().find(|(key, _)| key == device).map(|it| it.1));
     match phase {
         Some(Phase::Kernels) => {
             set_phase(device, Phase::Ran);
@@ -68,6 +80,12 @@ fn may_run(device: &Key) -> bool {
         Some(Phase::Ran) => true,
         Some(Phase::Plain) | None => false,
     }
+}
+
+/// What a test found on a device; nothing if there was none.
+fn refused(device: &Key) -> Option<Refused> {
+    let proof = PROOF.read().ok()?;
+    proof.proven.iter().find(|(key, _)| key == device).map(|(_, refused)| refused.clone())
 }
 
 fn set_phase(device: &Key, phase: Phase) {
@@ -91,17 +109,18 @@ impl Trial {
         Some(Self(device.clone()))
     }
 
-    /// From now on kernels run.
-    fn use_kernels(&self) {
-        set_phase(&self.0, Phase::Kernels);
+    /// From now on kernels run, or none does.
+    fn go_on(&self, phase: Phase) {
+        set_phase(&self.0, phase);
     }
 
-    /// The kernels were right: they go on running there.
-    fn succeed(self) -> Result<(), String> {
+    /// The kernels go on running there, but for those that are refused.
+    fn end(self, refused: Refused) -> Result<Option<String>, String> {
+        let why = refused.why.clone();
         match PROOF.write() {
-            Ok(mut proof) if proof.trying.contains(&(self.0.clone(), Phase::Ran)) => {
-                proof.proven.push(self.0.clone());
-                Ok(())
+            Ok(mut proof) if refused.ops == ALL || proof.trying.contains(&(self.0.clone(), Phase::Ran)) => {
+                proof.proven.push((self.0.clone(), refused));
+                Ok(why)
             }
             _ => Err("no kernel was launched".into()),
         }
@@ -116,46 +135,76 @@ impl Drop for Trial {
     }
 }
 
-/// Tries `device` against known answers, the plain bodies on the CPU: first its own operations, then every kernel. Where
-/// all agree, the kernels run there from now on.
+/// Tries `device` against known answers, the plain bodies on the CPU: first its own operations, then every kernel. The
+/// kernels that agree run there from now on; an op that has one that does not stays on its plain body.
 ///
 /// On flex the kernels of every op are compared with its plain body, once in a process; they are compared also before a
-/// GPU is tried, which is held to what the CPU says. Devices that have proven themselves pass, and so do all where the
+/// GPU is tried, which is held to what the CPU says. Devices that were tested are not tested again, and none is where the
 /// kernels are [switched off](switch_kernels). Of two calls at once for a GPU the first decides. Call it once, before
 /// generating or training; without it every op still works, on a GPU by its plain body.
 ///
+/// Returns a sentence that names the ops whose kernels are wrong there and what they did; nothing where all are right.
+///
 /// # Errors
-/// A sentence that names the op and what it did. A GPU then stays on the plain bodies, and on flex the ops that are named
-/// go by theirs.
-pub async fn self_test(device: &Device) -> Result<(), String> {
+/// Burn's own operations are wrong on the device: it should not be used.
+pub async fn self_test(device: &Device) -> Result<Option<String>, String> {
     if !switched_on() {
-        return Ok(());
+        return Ok(None);
     }
     let cpu = flex::verdict();
     let device = device.clone().inner();
-    let DispatchDevice::Cube(key) = device.as_dispatch() else { return cpu };
-    if may_run(key) {
-        return Ok(());
+    let DispatchDevice::Cube(key) = device.as_dispatch() else { return Ok(cpu) };
+    if let Some(refused) = refused(key) {
+        return Ok(refused.why);
     }
-    let Some(trial) = Trial::begin(key) else { return Ok(()) };
+    let Some(trial) = Trial::begin(key) else { return Ok(None) };
     // What is right is known from the CPU, so that a device whose own operations are wrong is found as well.
     let known = run_all(&Device::flex()).await.map_err(|e| format!("a plain op failed on the CPU: {e}"))?;
-    let plain = run_all(&device).await.map_err(|e| format!("a plain op failed: {e}"))?;
-    compare("the device", &known, &plain)?;
-    trial.use_kernels();
-    let got = run_all(&device).await.map_err(|e| format!("a kernel was refused: {e}"))?;
-    compare("the kernel", &known, &got)?;
-    trial.succeed()
+    plainly_right(&device, &known).await?;
+    trial.go_on(Phase::Kernels);
+    let refused = match run_all(&device).await {
+        Ok(got) => judged(&known, &got),
+        Err(error) => {
+            // Which of them cannot be told, but whether the device still works without them.
+            trial.go_on(Phase::Plain);
+            plainly_right(&device, &known).await?;
+            Refused { ops: ALL, why: Some(instead(&format!("one was refused: {error}"))) }
+        }
+    };
+    trial.end(refused)
 }
 
 /// The values of some ops.
 type Answers = Vec<(&'static str, Vec<f32>)>;
 
-fn compare(who: &str, known: &Answers, got: &Answers) -> Result<(), String> {
-    for ((op, known), (_, got)) in known.iter().zip(got) {
-        agree(op, who, [known, got], |k| 1e-4 * (1.0 + k.abs()))?;
+/// How far an answer of a GPU may be from the known one.
+fn allowed(known: f32) -> f32 {
+    1e-4 * (1.0 + known.abs())
+}
+
+async fn plainly_right(device: &Device, known: &Answers) -> Result<(), String> {
+    let plain = run_all(device).await.map_err(|e| format!("a plain op failed: {e}"))?;
+    known.iter().zip(&plain).try_for_each(|((op, known), (_, got))| agree(op, "the device", [known, got], allowed))
+}
+
+/// The ops that a kernel answered wrongly for, with what the first of each was.
+fn judged(known: &Answers, got: &Answers) -> Refused {
+    let (mut ops, mut faults) = (0, Vec::new());
+    for ((what, known), (_, got)) in known.iter().zip(got) {
+        if let Err(fault) = agree(what, "the kernel", [known, got], allowed) {
+            let op = KernelOp::of(what).map_or(ALL, KernelOp::bit);
+            if ops & op != op {
+                faults.push(fault);
+            }
+            ops |= op;
+        }
     }
-    Ok(())
+    Refused { ops, why: (!faults.is_empty()).then(|| instead(&faults.join("; "))) }
+}
+
+/// What is said of kernels that are wrong, as a part of a sentence.
+fn instead(faults: &str) -> String {
+    format!("Burn's own operations do the work of kernels that are wrong here ({faults})")
 }
 
 /// An error where a value of `got` is further than `allowed` from the known one; what is no number always is.
@@ -293,7 +342,11 @@ async fn read<const D: usize>(t: Tensor<D>) -> Result<Vec<f32>, String> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use super::{Key, Trial, may_run};
+    use burn::tensor::Device;
+
+    use super::{ALL, KernelOp, Key, Phase, Refused, Trial, judged, may_run, refused, run_all};
+
+    const OP: KernelOp = KernelOp::Linear;
 
     /// One test, because the proof of a device is state of the process.
     #[test]
@@ -301,24 +354,49 @@ mod tests {
         let device = Key::Wgpu(Default::default());
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let trial = Trial::begin(&device).unwrap();
-            assert!(!may_run(&device), "the plain bodies come first");
+            assert!(!may_run(&device, OP), "the plain bodies come first");
             assert!(Trial::begin(&device).is_none(), "one trial at a time");
-            trial.use_kernels();
-            assert!(may_run(&device));
+            trial.go_on(Phase::Kernels);
+            assert!(may_run(&device, OP));
             panic!("deep inside a driver");
         }));
-        assert!(panicked.is_err() && !may_run(&device));
+        assert!(panicked.is_err() && !may_run(&device, OP));
 
         let trial = Trial::begin(&device).unwrap();
-        assert!(!may_run(&device), "a trial after a panic starts from the plain bodies as well");
-        trial.use_kernels();
-        assert!(trial.succeed().is_err(), "a kernel that never ran has proven nothing");
-        assert!(!may_run(&device));
+        assert!(!may_run(&device, OP), "a trial after a panic starts from the plain bodies as well");
+        trial.go_on(Phase::Kernels);
+        assert!(refused(&device).is_none(), "asking runs nothing");
+        assert!(trial.end(Refused::default()).is_err(), "a kernel that never ran has proven nothing");
+        assert!(!may_run(&device, OP));
 
         let trial = Trial::begin(&device).unwrap();
-        trial.use_kernels();
-        assert!(may_run(&device));
-        trial.succeed().unwrap();
-        assert!(may_run(&device), "proven");
+        trial.go_on(Phase::Kernels);
+        assert!(may_run(&device, OP));
+        let wrong = Refused { ops: KernelOp::Attend.bit(), why: Some("attend is wrong".into()) };
+        assert_eq!(trial.end(wrong).unwrap().unwrap(), "attend is wrong");
+        assert!(may_run(&device, OP) && !may_run(&device, KernelOp::Attend), "one op stays on its plain body");
+        assert_eq!(refused(&device).unwrap().why.unwrap(), "attend is wrong", "told again");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_its_op() {
+        let known = pollster::block_on(run_all(&Device::flex())).unwrap();
+        assert!(known.iter().all(|(what, _)| KernelOp::of(what).is_some()), "every answer is of an op");
+        assert_eq!(judged(&known, &known).ops, 0);
+        let mut got = known.clone();
+        for (what, values) in &mut got {
+            if what.starts_with("linear") {
+                values[0] += 1.0;
+            }
+            if *what == "attend of 64" {
+                values[3] = f32::NAN;
+            }
+        }
+        let refused = judged(&known, &got);
+        assert_eq!(refused.ops, KernelOp::Linear.bit() | KernelOp::Attend.bit());
+        let why = refused.why.unwrap();
+        assert!(why.contains("linear: element 0") && why.contains("attend of 64: element 3"), "{why}");
+        assert!(!why.contains("linear onto rows"), "an op is named once: {why}");
+        assert_ne!(refused.ops, ALL);
     }
 }

@@ -1,5 +1,5 @@
 // Attention over heads of 32 features.
-// Twin: shaders/src/ops/attend.rs::reference
+// Twin: shaders/src/ops/attend/plain.rs::forward
 const WIDTH: u32 = 8u;  // vectors of a head
 
 #import attend

@@ -1,5 +1,5 @@
 // Attention over heads of 64 features.
-// Twin: shaders/src/ops/attend.rs::reference
+// Twin: shaders/src/ops/attend/plain.rs::forward
 const WIDTH: u32 = 16u;  // vectors of a head
 
 #import attend

@@ -142,7 +142,7 @@ async function open(asked, why) {
     why = found.why;
   }
   const engine = await Engine.open('cpu');
-  // Where kernels of the CPU are wrong, that is told beside the reason to be there.
+  // Where kernels are wrong, that is told beside the reason to be there.
   return { engine, device: { kind: 'cpu', name: 'CPU', why: [why, engine.fault()].filter(Boolean).join('; ') } };
 }
 
@@ -160,7 +160,7 @@ async function webgpu(asked) {
     const lack = Object.entries(LIMITS).find(([limit, least]) => adapter.limits[limit] < least);
     if (lack) return { why: `the graphics device has a ${lack[0]} of less than ${lack[1]}` };
     const engine = await soon(Engine.open('webgpu'), OPEN_WAIT);
-    return { engine, device: { kind: 'webgpu', name, why: 'WebGPU works here' } };
+    return { engine, device: { kind: 'webgpu', name, why: ['WebGPU works here', engine.fault()].filter(Boolean).join('; ') } };
   } catch (error) {
     return { why: `the graphics device does not work: ${error.message.replace(/\.$/, '')}` };
   }

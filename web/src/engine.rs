@@ -40,8 +40,8 @@ pub struct Job {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens `webgpu` or `cpu` and tries the kernels there. On the CPU Burn's own operations take the place of those that
-    /// are wrong, which [`fault`](Self::fault) tells.
+    /// Opens `webgpu` or `cpu` and tries the kernels there. Burn's own operations take the place of those that are wrong,
+    /// which [`fault`](Self::fault) tells.
     ///
     /// # Errors
     /// `webgpu_unsupported` if a GPU does not open or computes wrongly.
@@ -54,14 +54,11 @@ impl Engine {
                 options.init_async().await.map_err(|e| refused(e.to_string()))?
             }
         };
-        let fault = match (kind, firefall_shaders::self_test(&device).await) {
-            ("cpu", tested) => tested.err(),
-            (_, tested) => tested.map(|()| None).map_err(refused)?,
-        };
+        let fault = firefall_shaders::self_test(&device).await.map_err(refused)?;
         Ok(Self { device, fault, files: BTreeMap::new(), model: None })
     }
 
-    /// What is wrong with the kernels of the CPU, as a part of a sentence; `undefined` where nothing is, and on a GPU.
+    /// What is wrong with the kernels on the device, as a part of a sentence; `undefined` where nothing is.
     pub fn fault(&self) -> Option<String> {
         self.fault.clone()
     }

@@ -134,7 +134,8 @@ function modelReady(loaded) {
 }
 
 function deviceLine({ kind, name, why }) {
-  return kind === 'webgpu' ? `On ${name} by WebGPU.` : `On the CPU, because ${why}.`;
+  // Of WebGPU what follows the first part: what does not work there.
+  return kind === 'webgpu' ? `On ${[`${name} by WebGPU`, ...why.split('; ').slice(1)].join('; ')}.` : `On the CPU, because ${why}.`;
 }
 
 /** Makes whole pictures, or paints where `paint` says so. */

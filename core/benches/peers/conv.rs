@@ -1,6 +1,6 @@
 //! Group `wgpu`: convolutions 3x3 on the default GPU.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 use firefall_core::noise::{Purpose, Stream};
 use firefall_shaders::{conv3x3, self_test};
@@ -15,7 +15,9 @@ const BATCH: usize = 8;
 
 pub(crate) fn comparisons() -> Result<Vec<Comparison>> {
     let device = Device::wgpu(DeviceKind::DefaultDevice);
-    pollster::block_on(self_test(&device)).map_err(anyhow::Error::msg)?;
+    if let Some(wrong) = pollster::block_on(self_test(&device)).map_err(anyhow::Error::msg)? {
+        bail!(wrong);
+    }
     let all = [false, true].into_iter().flat_map(|training| MAPS.map(|map| (training, map)));
     Ok(all.map(|(training, map)| comparison(&device, training, map)).collect())
 }

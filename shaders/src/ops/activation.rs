@@ -12,7 +12,7 @@ use burn::tensor::activation;
 
 use crate::cpu::{self, LANES};
 use crate::launch::CubeBackend;
-use crate::proof::{CpuOp, switched_on};
+use crate::proof::{KernelOp, switched_on};
 use crate::vector::{Eight, Vector};
 
 /// `x / (1 + exp(-x))` (<https://arxiv.org/abs/1702.03118>).
@@ -111,11 +111,11 @@ impl Activation for CubeBackend {}
 
 impl Activation for Flex {
     fn silu_op(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        if cpu::serves(CpuOp::Silu, &x) { map(x, silu_all) } else { reference_silu::<Self>(x) }
+        if cpu::serves(KernelOp::Silu, &x) { map(x, silu_all) } else { reference_silu::<Self>(x) }
     }
 
     fn silu_op_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        if cpu::serves(CpuOp::Silu, &x) {
+        if cpu::serves(KernelOp::Silu, &x) {
             map_back(x, dy, silu_back_all)
         } else {
             reference_silu_backward::<Self>(x, dy)
@@ -123,11 +123,11 @@ impl Activation for Flex {
     }
 
     fn gelu_op(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        if cpu::serves(CpuOp::Gelu, &x) { map(x, gelu_all) } else { reference_gelu::<Self>(x) }
+        if cpu::serves(KernelOp::Gelu, &x) { map(x, gelu_all) } else { reference_gelu::<Self>(x) }
     }
 
     fn gelu_op_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        if cpu::serves(CpuOp::Gelu, &x) {
+        if cpu::serves(KernelOp::Gelu, &x) {
             map_back(x, dy, gelu_back_all)
         } else {
             reference_gelu_backward::<Self>(x, dy)

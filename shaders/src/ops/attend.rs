@@ -14,7 +14,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 
 mod kernels;
 mod plain;
@@ -236,7 +236,7 @@ const GROUP: usize = 64;
 fn on_gpu(inputs: &Inputs<CubeBackend>) -> Option<CubeTensor> {
     let size = inputs.sizes();
     let (kernel, count) = size.groups()?;
-    if inputs.q.dtype != DType::F32 || !proven(&inputs.q) {
+    if inputs.q.dtype != DType::F32 || !proven(&inputs.q, KernelOp::Attend) {
         return None;
     }
     let Inputs { q, kv, null, scale_q, scale_k, mask, with_null, masked } =
@@ -251,7 +251,7 @@ fn on_gpu(inputs: &Inputs<CubeBackend>) -> Option<CubeTensor> {
 fn backward_on_gpu(inputs: &Inputs<CubeBackend>, dy: &CubeTensor) -> Option<Gradients<CubeBackend>> {
     let size = inputs.sizes();
     let [(to_q, queries), (to_kv, keys)] = size.backward_groups()?;
-    if [&inputs.q, dy].iter().any(|t| t.dtype != DType::F32) || !proven(dy) {
+    if [&inputs.q, dy].iter().any(|t| t.dtype != DType::F32) || !proven(dy, KernelOp::Attend) {
         return None;
     }
     let Inputs { q, kv, null, scale_q, scale_k, mask, with_null, masked } =
@@ -294,7 +294,7 @@ impl Attend for CubeBackend {
 /// Whether the CPU kernels take these tensors.
 fn fits_cpu(inputs: &Inputs<Flex>) -> bool {
     let size = inputs.sizes();
-    cpu::serves(CpuOp::Attend, &inputs.q) && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
+    cpu::serves(KernelOp::Attend, &inputs.q) && size.d.is_multiple_of(LANES) && size.b * size.n * size.m > 0
 }
 
 fn slices<'a>(size: &Sizes, inputs: &'a Inputs<Flex>) -> kernels::Inputs<'a> {

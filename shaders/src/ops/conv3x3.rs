@@ -22,7 +22,7 @@ use crate::cpu::{self, LANES};
 use crate::kept::{Order, kept};
 use crate::kernel::{self, Kernel};
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lanes, launch, nothing_beside};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 
 mod kernels;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -201,7 +201,7 @@ fn on_gpu(
     let mut shape = x.meta.shape().clone();
     let [b, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
     let (tile, count) = tile([b, c, h, w], o, lanes(x))?;
-    if [x, weight, bias].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+    if [x, weight, bias].iter().any(|t| t.dtype != DType::F32) || !proven(x, KernelOp::Conv3x3) {
         return None;
     }
     let [x, weight, bias] = [x, weight, bias].map(|t| into_contiguous(t.clone()));
@@ -244,7 +244,7 @@ fn weight_on_gpu(x: &CubeTensor, dy: &CubeTensor) -> Option<CubeTensor> {
     let shape = x.meta.shape();
     let ([b, c, h, w], o) = ([shape[0], shape[1], shape[2], shape[3]], dy.meta.shape()[1]);
     let (count, share) = weight_groups([b, c, h, w], o)?;
-    if [x, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+    if [x, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x, KernelOp::Conv3x3) {
         return None;
     }
     let [x, dy] = [x, dy].map(|t| into_contiguous(t.clone()));
@@ -290,7 +290,7 @@ const MANY: usize = 4096;
 
 /// Whether the CPU kernels take these tensors.
 fn fits(x: &FloatTensor<Flex>) -> bool {
-    cpu::serves(CpuOp::Conv3x3, x) && x.shape()[3].is_multiple_of(LANES)
+    cpu::serves(KernelOp::Conv3x3, x) && x.shape()[3].is_multiple_of(LANES)
 }
 
 impl Conv3x3 for Flex {

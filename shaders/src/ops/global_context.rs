@@ -8,7 +8,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Weights and bias of a 1x1 convolution: `[c_out, c_in, 1, 1]` and `[c_out]`.
@@ -101,7 +101,7 @@ impl GlobalContext for CubeBackend {
     ) -> FloatTensor<Self> {
         let shape = x.meta.shape().clone();
         let [b, c, hw, d] = [shape[0], shape[1], shape[2], squeeze.meta.shape()[0]];
-        let count = groups([b, c, hw], d).filter(|_| x.dtype == DType::F32 && proven(&x));
+        let count = groups([b, c, hw], d).filter(|_| x.dtype == DType::F32 && proven(&x, KernelOp::GlobalContext));
         let Some(count) = count else {
             return reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias]);
         };
@@ -121,7 +121,7 @@ impl GlobalContext for Flex {
         expand: FloatTensor<Self>,
         expand_bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        if !cpu::serves(CpuOp::GlobalContext, &x) || x.shape().num_elements() == 0 {
+        if !cpu::serves(KernelOp::GlobalContext, &x) || x.shape().num_elements() == 0 {
             return reference::<Self>(x, key, [squeeze, squeeze_bias], [expand, expand_bias]);
         }
         let shape = output_shape(&x.shape());

@@ -13,7 +13,7 @@ use crate::kernel;
 use crate::launch::{
     CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside, nothing_more_beside,
 };
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Added to the variance before its root.
@@ -187,7 +187,7 @@ fn backward_on_gpu(x: &CubeTensor, gain: &CubeTensor, dy: &CubeTensor) -> Option
     let (shape, width) = (x.meta.shape().clone(), gain.meta.shape()[0]);
     let rows = shape[0] * shape[1];
     let (count, sums) = groups(rows, width).zip(sum_groups(rows, width))?;
-    if [x, gain, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x) {
+    if [x, gain, dy].iter().any(|t| t.dtype != DType::F32) || !proven(x, KernelOp::LayerNorm) {
         return None;
     }
     let [x, gain, dy] = [x, gain, dy].map(|t| into_contiguous(t.clone()));
@@ -213,7 +213,7 @@ enum Onto {
 fn on_gpu(x: &CubeTensor, gain: &CubeTensor, offset: Option<&CubeTensor>, onto: &Onto) -> Option<CubeTensor> {
     let shape = x.meta.shape().clone();
     let [b, n, width] = [shape[0], shape[1], shape[2]];
-    let count = groups(b * n, width).filter(|_| x.dtype == DType::F32 && proven(x))?;
+    let count = groups(b * n, width).filter(|_| x.dtype == DType::F32 && proven(x, KernelOp::LayerNorm))?;
     let gain = into_contiguous(gain.clone());
     let with_offset = usize::from(offset.is_some());
     let offset = offset.map_or_else(|| nothing_beside(x), |offset| into_contiguous(offset.clone()));
@@ -285,7 +285,7 @@ const VALUES: usize = 1 << 16;
 
 /// The norm by the CPU kernel, or by the plain body.
 fn on_cpu(x: FlexTensor, gain: FlexTensor, offset: Option<FlexTensor>) -> FlexTensor {
-    if !cpu::serves(CpuOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
+    if !cpu::serves(KernelOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
         return reference::<Flex>(x, gain, offset);
     }
     let [x, gain] = [x, gain].map(|t| t.to_contiguous());
@@ -317,7 +317,7 @@ impl LayerNorm for Flex {
         gain: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if !cpu::serves(CpuOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
+        if !cpu::serves(KernelOp::LayerNorm, &x) || x.shape().num_elements() == 0 {
             return reference_backward::<Self>(x, gain, dy);
         }
         let [x, gain, dy] = [x, gain, dy].map(|t| t.to_contiguous());

@@ -15,7 +15,7 @@ use crate::launch::{
 };
 use crate::ops::plus;
 use crate::product::{self, Product, transposed};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 
 /// `y = x W^T + b` over the last axis.
 ///
@@ -106,7 +106,7 @@ fn groups([rows, outputs, inputs]: [usize; 3]) -> Option<[usize; 3]> {
 /// The layer by the WGSL kernel, or by the plain body.
 fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, onto: Option<CubeTensor>) -> CubeTensor {
     let [rows, inputs, outputs] = [x.meta.shape()[0], x.meta.shape()[1], weight.meta.shape()[0]];
-    let count = groups([rows, outputs, inputs]).filter(|_| x.dtype == DType::F32 && proven(&x));
+    let count = groups([rows, outputs, inputs]).filter(|_| x.dtype == DType::F32 && proven(&x, KernelOp::Linear));
     let Some(count) = count else {
         return plus::<CubeBackend>(reference::<CubeBackend>(x, weight, bias), onto);
     };
@@ -142,8 +142,8 @@ const ROWS: usize = 64;
 fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let [outputs, inputs] = [weight.shape()[0], weight.shape()[1]];
     let whole = outputs.is_multiple_of(LANES) && (1..=product::MOST_WEIGHTS).contains(&(outputs * inputs));
-    cpu::serves(CpuOp::Linear, x)
-        && cpu::serves(CpuOp::Linear, weight)
+    cpu::serves(KernelOp::Linear, x)
+        && cpu::serves(KernelOp::Linear, weight)
         && product::pays()
         && whole
         && x.shape()[0] <= MOST_ROWS

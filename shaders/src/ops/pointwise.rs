@@ -13,7 +13,7 @@ use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, lau
 use crate::ops::linear::linear;
 use crate::ops::plus;
 use crate::product::{self, Product};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 
 /// `y[o] = bias[o] + sum over c of weight[o, c] * x[c]` at every pixel.
 ///
@@ -100,7 +100,7 @@ fn groups([b, c, o, hw]: [usize; 4]) -> Option<[usize; 3]> {
 fn on_gpu(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, onto: Option<CubeTensor>) -> CubeTensor {
     let shape = output_shape(x.meta.shape(), weight.meta.shape());
     let (b, c, o, hw) = (shape[0], x.meta.shape()[1], shape[1], shape[2] * shape[3]);
-    let count = groups([b, c, o, hw]).filter(|_| x.dtype == DType::F32 && proven(&x));
+    let count = groups([b, c, o, hw]).filter(|_| x.dtype == DType::F32 && proven(&x, KernelOp::Pointwise));
     let Some(count) = count else {
         return plus::<CubeBackend>(reference::<CubeBackend>(x, weight, bias), onto);
     };
@@ -137,7 +137,7 @@ fn fits(x: &FlexTensor, weight: &FlexTensor) -> bool {
     let (x_shape, hw) = (x.shape(), x.shape()[2] * x.shape()[3]);
     let small = hw.is_multiple_of(LANES) && hw <= MOST_PIXELS && x_shape.num_elements() > 0;
     let weights = x_shape[1] * weight.shape()[0];
-    cpu::serves(CpuOp::Pointwise, x) && product::pays() && small && (1..=product::MOST_WEIGHTS).contains(&weights)
+    cpu::serves(KernelOp::Pointwise, x) && product::pays() && small && (1..=product::MOST_WEIGHTS).contains(&weights)
 }
 
 /// The convolution by the CPU kernel, or by the plain body.

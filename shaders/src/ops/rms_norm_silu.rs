@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 use crate::cpu::{self, LANES};
 use crate::kernel;
 use crate::launch::{CubeBackend, MOST_GROUPS, empty_beside, into_contiguous, launch, nothing_beside};
-use crate::proof::{CpuOp, proven};
+use crate::proof::{KernelOp, proven};
 use crate::vector::{Eight, Vector};
 
 /// Below this length a pixel's channels count as zero (torch's `F.normalize`).
@@ -181,7 +181,7 @@ fn fits([b, c, hw]: [usize; 3]) -> bool {
 fn block_on_gpu(x: CubeTensor, gamma: CubeTensor, scale_shift: Option<CubeTensor>) -> CubeTensor {
     let shape = x.meta.shape().clone();
     let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
-    if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
+    if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x, KernelOp::RmsNormSilu) {
         let affine = affine::<CubeBackend>(&shape, gamma, scale_shift);
         return reference::<CubeBackend>(x, affine);
     }
@@ -210,7 +210,7 @@ impl RmsNormSilu for CubeBackend {
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
         let shape = x.meta.shape().clone();
         let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
-        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
+        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x, KernelOp::RmsNormSilu) {
             return reference::<Self>(x, affine);
         }
         let [x, affine] = [x, affine].map(into_contiguous);
@@ -226,7 +226,7 @@ impl RmsNormSilu for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let shape = x.meta.shape().clone();
         let (b, c, hw) = (shape[0], shape[1], shape[2] * shape[3]);
-        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x) {
+        if x.dtype != DType::F32 || !fits([b, c, hw]) || !proven(&x, KernelOp::RmsNormSilu) {
             return reference_backward::<Self>(x, affine, dy);
         }
         let [x, affine, dy] = [x, affine, dy].map(into_contiguous);
@@ -245,7 +245,7 @@ const BLOCK: usize = 64;
 
 impl RmsNormSilu for Flex {
     fn rms_norm_silu(x: FloatTensor<Self>, affine: FloatTensor<Self>) -> FloatTensor<Self> {
-        if !cpu::serves(CpuOp::RmsNormSilu, &x) {
+        if !cpu::serves(KernelOp::RmsNormSilu, &x) {
             return reference::<Self>(x, affine);
         }
         let [x, affine] = [x, affine].map(|t| t.to_contiguous());
@@ -264,7 +264,7 @@ impl RmsNormSilu for Flex {
         affine: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !cpu::serves(CpuOp::RmsNormSilu, &x) {
+        if !cpu::serves(KernelOp::RmsNormSilu, &x) {
             return reference_backward::<Self>(x, affine, dy);
         }
         let [x, affine, dy] = [x, affine, dy].map(|t| t.to_contiguous());
@@ -302,7 +302,9 @@ fn rms_block<const FMA: bool>(x: &[f32], c: usize, p0: usize, r: &mut [f32]) {
     }
     let root = (c as f32).sqrt();
     for r in r {
-        *r = root / r.sqrt().max(EPS);
+        let length = r.sqrt();
+        // No `max`, of which what is no number comes out as a number.
+        *r = root / if length < EPS { EPS } else { length };
     }
 }
 

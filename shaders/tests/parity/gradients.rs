@@ -14,6 +14,14 @@ fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
     block_on(super::values(t))
 }
 
+/// The values of gradients of `inputs` by the loss `sum(f(inputs) * dy)`, each input a tensor of any rank.
+macro_rules! gradients {
+    ($f:expr, $dy:expr, $($input:ident),+) => {{
+        let grads = ($f * $dy).sum().backward();
+        vec![$(values($input.grad(&grads).unwrap())),+]
+    }};
+}
+
 /// The derivative of `f` at `x` along its element `i`, by a central difference.
 fn difference(f: &dyn Fn(&[f32]) -> f64, x: &[f32], i: usize) -> f64 {
     let h = 1e-2f32;
@@ -23,6 +31,26 @@ fn difference(f: &dyn Fn(&[f32]) -> f64, x: &[f32], i: usize) -> f64 {
         f(&x)
     };
     (at(h) - at(-h)) / f64::from(2.0 * h)
+}
+
+/// A tensor of these numbers.
+fn from<const D: usize>(numbers: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(numbers.to_vec(), shape), device)
+}
+
+/// `sum(y * dy)`, in f64 so that differences are not lost in rounding.
+fn weighed<const D: usize>(y: Tensor<D>, dy: &[f32]) -> f64 {
+    values(y).iter().zip(dy).map(|(&y, &d)| f64::from(y) * f64::from(d)).sum()
+}
+
+/// Every `step`-th element of the gradient `got` of `f` at `x`, by central differences.
+#[track_caller]
+fn agree_with_differences(what: &str, got: &[f32], x: &[f32], step: usize, f: &dyn Fn(&[f32]) -> f64) {
+    assert_eq!(got.len(), x.len(), "{what}: length");
+    for (i, &got) in got.iter().enumerate().step_by(step) {
+        let (numeric, got) = (difference(f, x, i), f64::from(got));
+        assert!((numeric - got).abs() < 1e-2 * (1.0 + got.abs()), "{what}[{i}]: {got} against {numeric}");
+    }
 }
 
 /// Slopes against closed forms.
@@ -108,6 +136,24 @@ pub(super) fn check_maps(device: &Device) {
         close(&format!("conv3x3 dweight {shape:?}"), &got.1, &want.1);
         close(&format!("conv3x3 dbias {shape:?}"), &got.2, &want.2);
     }
+    check_views_of_maps(device);
+}
+
+/// The same where inputs and the gradient of the output lie another way in memory, against the plain formula on the CPU.
+fn check_views_of_maps(device: &Device) {
+    for shape in SHAPES {
+        let [b, c, h, w] = shape;
+        let run = |device: &Device, f: fn(Tensor<4>, Tensor<1>, Option<Tensor<2>>) -> Tensor<4>| {
+            let x = tensor([c, b, w, h], 0.3, device).require_grad();
+            let gamma = tensor([c + 1], 0.7, device).require_grad();
+            let both = tensor([2 * c, b], 1.4, device).require_grad();
+            let view = x.clone().swap_dims(0, 1).swap_dims(2, 3);
+            let y = f(view, gamma.clone().slice([1..c + 1]), Some(both.clone().transpose()));
+            gradients!(y.swap_dims(0, 3), tensor([w, c, h, b], 3.3, device), x, gamma, both)
+        };
+        let want = run(&Device::flex().autodiff(), plain_block_norm);
+        all_close(&format!("block_norm of views {shape:?}"), &run(device, block_norm), &want);
+    }
 }
 
 #[test]
@@ -116,13 +162,8 @@ fn gradients_over_maps_agree_with_central_differences() {
     let shape = [2, 4, 8, 8];
     let n: usize = shape.iter().product();
     let dy = wave(n, 3.3);
-    // In f64 by hand, so that the differences are not lost in rounding.
-    let loss = |x: &[f32], affine: &[f32]| -> f64 {
-        let t = values(rms_norm_silu(
-            Tensor::from_data(TensorData::new(x.to_vec(), shape), device),
-            Tensor::from_data(TensorData::new(affine.to_vec(), [2, 2, 4]), device),
-        ));
-        t.iter().zip(&dy).map(|(&t, &d)| f64::from(t) * f64::from(d)).sum()
+    let loss = |x: &[f32], affine: &[f32]| {
+        weighed(rms_norm_silu(from(x, shape, device), from(affine, [2, 2, 4], device)), &dy)
     };
     let (x, affine) = (wave(n, 0.3), wave(16, 0.8));
     let (dx, da) = ops::rms_norm_silu::backward(
@@ -139,14 +180,6 @@ fn gradients_over_maps_agree_with_central_differences() {
         let numeric = difference(&|affine| loss(&x, affine), &affine, i);
         assert!((numeric - f64::from(da)).abs() < 2e-2, "daffine[{i}]: {da} against {numeric}");
     }
-}
-
-/// The values of gradients of `inputs` by the loss `sum(f(inputs) * dy)`, each input a tensor of any rank.
-macro_rules! gradients {
-    ($f:expr, $dy:expr, $($input:ident),+) => {{
-        let grads = ($f * $dy).sum().backward();
-        vec![$(values($input.grad(&grads).unwrap())),+]
-    }};
 }
 
 /// By our backward, and by Burn's own autodiff of the plain formula on the CPU.
@@ -191,7 +224,22 @@ pub(super) fn check_tokens(device: &Device) {
         };
         let want = run(flex, &|q, keys, scales| plain_attend(&case, q, keys, scales));
         all_close(&format!("attend {case:?}"), &run(device, &attend), &want);
+        check_views_of_keys(&case, device);
     }
+}
+
+/// Our backward of views of everything is that of the same in order.
+fn check_views_of_keys(case: &Case, device: &Device) {
+    let device = &device.clone().inner();
+    let width = case.heads * case.d;
+    let view = |seed| tensor([case.n, case.b, width], seed, device).swap_dims(0, 1);
+    let in_order = |t: Tensor<3>| from(&values(t.clone()), t.dims(), device);
+    let run = |q, keys, dy| {
+        let (dq, dkv, dnull, [dscale_q, dscale_k]) = ops::attend::backward(q, keys, case.scales(device), dy);
+        [values(dq), values(dkv), values(dnull), values(dscale_q), values(dscale_k)]
+    };
+    let want = run(in_order(view(0.3)), case.keys(device), in_order(view(3.3)));
+    all_close(&format!("attend of views {case:?}"), &run(view(0.3), case.views(device), view(3.3)), &want);
 }
 
 #[track_caller]
@@ -208,8 +256,7 @@ fn gradients_over_tokens_agree_with_central_differences() {
     let dims = [case.b, case.n, case.heads * case.d];
     let n: usize = dims.iter().product();
     let dy = wave(n, 3.3);
-    // In f64 by hand, so that the differences are not lost in rounding.
-    let loss = |y: Tensor<3>| -> f64 { values(y).iter().zip(&dy).map(|(&y, &d)| f64::from(y) * f64::from(d)).sum() };
+    let loss = |y: Tensor<3>| weighed(y, &dy);
     let (q, kv) = (values(case.q(device)), values(case.kv(device)));
     let of_q = |q: &[f32]| {
         let q = Tensor::from_data(TensorData::new(q.to_vec(), dims), device);
@@ -229,6 +276,73 @@ fn gradients_over_tokens_agree_with_central_differences() {
             assert!((numeric - f64::from(got[i])).abs() < 2e-2, "{what}[{i}]: {} against {numeric}", got[i]);
         }
     }
+}
+
+/// With few channels and, on the CPU, by Winograd's filtering.
+#[test]
+fn gradients_of_convolutions_agree_with_central_differences() {
+    let device = &Device::flex();
+    for [c, o] in [[3, 5], [16, 17]] {
+        let (shape, window, dy) = ([2, c, 8, 8], [o, c, 3, 3], wave(2 * o * 64, 3.3));
+        // Small, so that what a step changes is not lost in rounding.
+        let small = |n, seed| wave(n, seed).iter().map(|v| 0.2 * v).collect::<Vec<f32>>();
+        let (x, weight, bias) = (small(2 * c * 64, 0.3), small(o * c * 9, 1.1), small(o, 2.0));
+        let loss = |x: &[f32], weight: &[f32], bias: &[f32]| {
+            let y = conv3x3(from(x, shape, device), from(weight, window, device), from(bias, [o], device));
+            weighed(y, &dy)
+        };
+        let got = {
+            let device = &device.clone().autodiff();
+            let [x, weight] = [from(&x, shape, device), from(&weight, window, device)].map(Tensor::require_grad);
+            let bias = from(&bias, [o], device).require_grad();
+            let y = conv3x3(x.clone(), weight.clone(), bias.clone());
+            gradients!(y, from(&dy, [2, o, 8, 8], device), x, weight, bias)
+        };
+        let what = |of: &str| format!("conv3x3 {c} to {o}: d{of}");
+        agree_with_differences(&what("x"), &got[0], &x, 37, &|x| loss(x, &weight, &bias));
+        agree_with_differences(&what("weight"), &got[1], &weight, 29, &|weight| loss(&x, weight, &bias));
+        agree_with_differences(&what("bias"), &got[2], &bias, 1, &|bias| loss(&x, &weight, bias));
+    }
+}
+
+#[test]
+fn gradients_of_layer_norm_agree_with_central_differences() {
+    let device = &Device::flex();
+    let (shape, width) = ([2, 3, 20], 20);
+    let (x, gain, offset, dy) = (wave(120, 0.3), wave(width, 1.1), wave(width, 2.0), wave(120, 3.3));
+    let loss = |x: &[f32], gain: &[f32], offset: &[f32]| {
+        let offset = Some(from(offset, [width], device));
+        weighed(layer_norm(from(x, shape, device), from(gain, [width], device), offset), &dy)
+    };
+    let (dx, dgain, doffset) =
+        ops::layer_norm::backward(from(&x, shape, device), from(&gain, [width], device), from(&dy, shape, device));
+    agree_with_differences("layer_norm dx", &values(dx), &x, 3, &|x| loss(x, &gain, &offset));
+    agree_with_differences("layer_norm dgain", &values(dgain), &gain, 1, &|gain| loss(&x, gain, &offset));
+    agree_with_differences("layer_norm doffset", &values(doffset), &offset, 1, &|offset| loss(&x, &gain, offset));
+}
+
+#[test]
+fn gradients_of_null_and_scales_agree_with_central_differences() {
+    let device = &Device::flex();
+    let case = Case { b: 2, n: 5, m: 4, heads: 2, kv_heads: 1, d: 8, null: true, masked: 3 };
+    let (d, dims) = (case.d, [case.b, case.n, case.heads * case.d]);
+    let dy = wave(dims.iter().product(), 3.3);
+    let null = wave(2 * d, 0.6);
+    let [scale_q, scale_k] = [0.9, 2.2].map(|seed| wave(d, seed).iter().map(|v| 1.0 + 0.2 * v).collect::<Vec<f32>>());
+    let inputs = |null: &[f32], scale_q: &[f32], scale_k: &[f32]| {
+        let keys = Keys { null: Some(from(null, [2, d], device)), ..case.keys(device) };
+        (keys, [scale_q, scale_k].map(|scale| from(scale, [d], device)))
+    };
+    let loss = |null: &[f32], scale_q: &[f32], scale_k: &[f32]| {
+        let (keys, scales) = inputs(null, scale_q, scale_k);
+        weighed(attend(case.q(device), keys, scales), &dy)
+    };
+    let (keys, scales) = inputs(&null, &scale_q, &scale_k);
+    let (.., dnull, [dscale_q, dscale_k]) =
+        ops::attend::backward(case.q(device), keys, scales, from(&dy, dims, device));
+    agree_with_differences("attend dnull", &values(dnull), &null, 1, &|null| loss(null, &scale_q, &scale_k));
+    agree_with_differences("attend dscale_q", &values(dscale_q), &scale_q, 1, &|scale| loss(&null, scale, &scale_k));
+    agree_with_differences("attend dscale_k", &values(dscale_k), &scale_k, 1, &|scale| loss(&null, &scale_q, scale));
 }
 
 #[test]

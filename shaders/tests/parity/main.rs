@@ -12,6 +12,7 @@ mod gradients;
 mod maps;
 #[cfg(not(target_family = "wasm"))]
 mod native;
+mod random;
 mod tokens;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -61,6 +61,20 @@ impl Case {
         (self.masked > 0).then(|| Tensor::from_data(TensorData::new(values, [self.b, self.masked]), device))
     }
 
+    /// The same keys as parts of larger tensors that lie another way.
+    pub(super) fn views(&self, device: &Device) -> Keys {
+        let Keys { kv, null, mask } = self.keys(device);
+        let around = |t: Tensor<2>| {
+            let [rows, columns] = t.dims();
+            let turned = Tensor::cat(vec![t.transpose(), Tensor::ones([1, rows], device)], 0);
+            turned.transpose().slice([0..rows, 0..columns])
+        };
+        let [b, m, width] = kv.dims();
+        let kv = Tensor::cat(vec![kv.swap_dims(0, 2), Tensor::ones([1, m, b], device)], 0);
+        let kv = kv.swap_dims(0, 2).slice([0..b, 0..m, 0..width]);
+        Keys { kv, null: null.map(around), mask: mask.map(around) }
+    }
+
     pub(super) fn keys(&self, device: &Device) -> Keys {
         Keys { kv: self.kv(device), null: self.null(device), mask: self.mask(device) }
     }
@@ -199,6 +213,9 @@ pub(super) async fn check(device: &Device) {
         let got = attend(view(device), case.keys(device), case.scales(device));
         let want = plain_attend(&case, view(flex), case.keys(flex), case.scales(flex));
         close(&format!("attend, a view, {case:?}"), &values(got).await, &values(want).await);
+        let got = attend(case.q(device), case.views(device), case.scales(device));
+        let want = plain_attend(&case, case.q(flex), case.views(flex), case.scales(flex));
+        close(&format!("attend, views of keys, {case:?}"), &values(got).await, &values(want).await);
     }
 }
 
@@ -228,4 +245,44 @@ pub(super) async fn check_what_is_not_finite(device: &Device) {
     let keys = Keys { kv: tensor([1, 6, 64], 0.5, device), null: None, mask: None };
     let y = attend(row(32).unsqueeze(), keys, [scale_q, scale_k]);
     assert!(all_nan(values(y).await), "attend");
+    check_rows_that_are_not_finite(device).await;
+    check_values_that_are_not_finite(device).await;
+}
+
+/// Each row is by itself.
+async fn check_rows_that_are_not_finite(device: &Device) {
+    let (rows, width, wrong) = (37, 20, 33);
+    let mut numbers = wave(rows * width, 0.2);
+    numbers[wrong * width + 7] = f32::NAN;
+    let x = || Tensor::<2>::from_data(TensorData::new(numbers.clone(), [rows, width]), device);
+    let outputs = [
+        ("linear", linear(x(), tensor([5, width], 0.1, device), Some(tensor([5], 2.0, device)))),
+        ("layer_norm", layer_norm(x(), tensor([width], 0.1, device), Some(tensor([width], 2.0, device)))),
+    ];
+    for (op, y) in outputs {
+        let columns = y.dims()[1];
+        for (i, v) in values(y).await.into_iter().enumerate() {
+            let right = if i / columns == wrong { v.is_nan() } else { v.is_finite() };
+            assert!(right, "{op}: element {i} of rows of {columns} is {v}, and row {wrong} is no number");
+        }
+    }
+}
+
+/// A feature of one value is no number: so is that feature of every query whose head it belongs to, however small a share of
+/// it they have.
+async fn check_values_that_are_not_finite(device: &Device) {
+    let case = Case { b: 2, n: 5, m: 4, heads: 4, kv_heads: 2, d: 32, null: true, masked: 0 };
+    let (key, head, feature) = (2, 1, 5);
+    let width = 2 * case.kv_heads * case.d;
+    let mut kv = wave(case.b * case.m * width, 1.7);
+    // In the second image; values follow the keys of all heads.
+    kv[(case.m + key) * width + (case.kv_heads + head) * case.d + feature] = f32::NAN;
+    let kv = Tensor::from_data(TensorData::new(kv, [case.b, case.m, width]), device);
+    let y = values(attend(case.q(device), Keys { kv, ..case.keys(device) }, case.scales(device))).await;
+    for (i, v) in y.into_iter().enumerate() {
+        let (image, of) = (i / (case.n * case.heads * case.d), i / case.d % case.heads);
+        let its = image == 1 && of / (case.heads / case.kv_heads) == head && i % case.d == feature;
+        let right = if its { v.is_nan() } else { v.is_finite() };
+        assert!(right, "attend: element {i} is {v}, and it is of the value that is no number: {its}");
+    }
 }
