@@ -303,8 +303,8 @@ fn rms_block<const FMA: bool>(x: &[f32], c: usize, p0: usize, r: &mut [f32]) {
     let root = (c as f32).sqrt();
     for r in r {
         let length = r.sqrt();
-        // No `max`, of which what is no number comes out as a number.
-        *r = root / if length < EPS { EPS } else { length };
+        // No `max`, of which what is no number comes out as a number, nor what a compiler for wasm makes one of.
+        *r = if length < EPS { root / EPS } else { root / length };
     }
 }
 
