@@ -17,7 +17,7 @@ use crate::shell::{cargo, run, target_dir};
 use crate::test::wasm_target;
 
 /// Every browser that is kept up to date has these. Our CPU kernels use relaxed-simd besides; for browsers without it there
-/// is a second program, see [`plain`].
+/// is a second program, see [`rewrite`].
 pub(crate) const FEATURES: &str = "-C target-feature=+simd128";
 /// The program, its twin for browsers without relaxed-simd, and what binds either to JavaScript.
 pub(super) const PROGRAM: &str = "firefall_web_bg.wasm";
@@ -40,7 +40,7 @@ const WASM_OPT: [&str; 9] = [
 pub(super) fn program(root: &Path) -> Result<PathBuf> {
     made(root, &["-p", "firefall-web"], "firefall_web.wasm", "program", |out| {
         let [relaxed, simple] = [PROGRAM, PLAIN].map(|name| out.join(name));
-        plain(&relaxed, &simple)?;
+        rewrite(&relaxed, &simple, false)?;
         let both = thread::scope(|scope| {
             let relaxed = scope.spawn(|| smaller(root, &relaxed, &["--enable-relaxed-simd"]));
             [smaller(root, &simple, &[]), relaxed.join().unwrap_or_else(|_| Err(anyhow!("wasm-opt was not run")))]
@@ -53,7 +53,7 @@ pub(super) fn program(root: &Path) -> Result<PathBuf> {
 pub(super) fn named(root: &Path) -> Result<PathBuf> {
     let (wasm, out) = compiled(root, &["-p", "firefall-web"], "firefall_web.wasm", "named")?;
     bind(&wasm, &out, true)?;
-    plain(&out.join(PROGRAM), &out.join(PLAIN))?;
+    rewrite(&out.join(PROGRAM), &out.join(PLAIN), false)?;
     Ok(out)
 }
 
@@ -106,7 +106,10 @@ fn compiled(root: &Path, what: &[&str], wasm: &str, folder: &str) -> Result<(Pat
 fn bind(wasm: &Path, out: &Path, names: bool) -> Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(wasm).web(true)?.typescript(false).remove_name_section(!names).remove_producers_section(true);
-    bindgen.generate(out).with_context(|| format!("cannot bind {}", wasm.display()))
+    bindgen.generate(out).with_context(|| format!("cannot bind {}", wasm.display()))?;
+    let name = wasm.file_stem().context("the program has no name")?.to_string_lossy();
+    let bound = out.join(format!("{name}_bg.wasm"));
+    rewrite(&bound, &bound, true)
 }
 
 /// What a finished program depends on: the compiled one, this file, and the versions of the tools.
@@ -118,49 +121,55 @@ fn made_of(root: &Path, wasm: &Path, npm: bool) -> Result<String> {
     Ok(format!("{:x} {npm}", sum.finalize()))
 }
 
-/// Writes the program without relaxed-simd: a browser refuses all of a program for one instruction that it does not know.
-/// Multiply-adds become two instructions each; should other such instructions come in, wasm-opt refuses them.
-fn plain(from: &Path, to: &Path) -> Result<()> {
+/// Writes the program with the least and the greatest of two lanes as it was written: where relaxed-simd is there, rustc
+/// makes of them such whose result is any number where a lane is none. `FUSED` multiply-adds stay as they are; without, they
+/// become two instructions each, and nothing of relaxed-simd is left: a browser refuses all of a program for one instruction
+/// that it does not know.
+fn rewrite(from: &Path, to: &Path, fused: bool) -> Result<()> {
     let mut module = Module::from_file(from).with_context(|| format!("cannot read {}", from.display()))?;
     let Module { funcs, locals, .. } = &mut module;
     for (_, function) in funcs.iter_local_mut() {
-        let mut apart = Apart { sum: locals.add(ValType::V128), left: None };
+        let mut apart = Apart { sum: locals.add(ValType::V128), fused, left: None };
         let entry = function.entry_block();
         dfs_pre_order_mut(&mut apart, function, entry);
-        ensure!(apart.left.is_none(), "the program has a {:?}, which has no plain form here", apart.left);
+        ensure!(apart.left.is_none(), "the program has {:?}, which has no plain form here", apart.left);
     }
     module.emit_wasm_file(to).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Takes multiply-adds apart.
+/// Takes instructions of relaxed-simd apart.
 struct Apart {
     /// Where the summand waits while the factors are multiplied.
     sum: LocalId,
+    /// Multiply-adds stay.
+    fused: bool,
     /// What could not be taken apart.
-    left: Option<TernaryOp>,
+    left: Option<String>,
 }
 
 impl VisitorMut for Apart {
     fn start_instr_seq_mut(&mut self, seq: &mut InstrSeq) {
         for (instruction, place) in std::mem::take(&mut seq.instrs) {
             let local = self.sum;
-            match instruction {
-                Instr::TernOp(TernOp { op: TernaryOp::F32x4RelaxedMadd }) => seq.instrs.extend(
-                    [
-                        Instr::from(LocalSet { local }),
-                        Instr::from(Binop { op: BinaryOp::F32x4Mul }),
-                        Instr::from(LocalGet { local }),
-                        Instr::from(Binop { op: BinaryOp::F32x4Add }),
-                    ]
-                    .map(|instruction| (instruction, place)),
-                ),
-                other => {
-                    if let Instr::TernOp(TernOp { op }) = other {
-                        self.left = Some(op);
+            let parts = match &instruction {
+                Instr::TernOp(TernOp { op: TernaryOp::F32x4RelaxedMadd }) if !self.fused => vec![
+                    Instr::from(LocalSet { local }),
+                    Instr::from(Binop { op: BinaryOp::F32x4Mul }),
+                    Instr::from(LocalGet { local }),
+                    Instr::from(Binop { op: BinaryOp::F32x4Add }),
+                ],
+                Instr::Binop(Binop { op: BinaryOp::F32x4RelaxedMin }) => vec![Binop { op: BinaryOp::F32x4PMin }.into()],
+                Instr::Binop(Binop { op: BinaryOp::F32x4RelaxedMax }) => vec![Binop { op: BinaryOp::F32x4PMax }.into()],
+                other @ (Instr::Unop(_) | Instr::Binop(_) | Instr::TernOp(_)) => {
+                    let said = format!("{other:?}");
+                    if said.contains("Relaxed") && !(self.fused && said.contains("F32x4RelaxedMadd")) {
+                        self.left = Some(said);
                     }
-                    seq.instrs.push((other, place));
+                    vec![instruction]
                 }
-            }
+                _ => vec![instruction],
+            };
+            seq.instrs.extend(parts.into_iter().map(|part| (part, place)));
         }
     }
 }
